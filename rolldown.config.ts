@@ -1,0 +1,37 @@
+/**
+ * The one build: an ESM bundle with lazily loaded chunks, and the catalogue beside it.
+ *
+ * What `token` would pay for and never use is left out: conf brings a JSON Schema validator that only runs when a schema
+ * is given (none is), and yargs measures strings in a way that only matters for text beyond ASCII (there is none).
+ */
+import { cpSync, readFileSync, rmSync } from "node:fs";
+import { defineConfig, type Plugin } from "rolldown";
+
+const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+
+const NOT_NEEDED: Record<string, string> = {
+  "ajv/dist/2020.js": "export class Ajv2020 {}",
+  "ajv-formats": "export default () => {};",
+  semver: "export default {};",
+  "string-width": "export default (text) => text.length;",
+};
+
+const leaveOut: Plugin = {
+  name: "leave-out",
+  resolveId: (id) => (id in NOT_NEEDED ? `\0${id}` : null),
+  load: (id) => (id.startsWith("\0") ? (NOT_NEEDED[id.slice(1)] ?? null) : null),
+};
+
+const catalogue: Plugin = {
+  name: "catalogue",
+  buildStart: () => rmSync("dist", { recursive: true, force: true }),
+  writeBundle: () => cpSync("src/providers/catalogue", "dist/catalogue", { recursive: true }),
+};
+
+export default defineConfig({
+  input: { authline: "src/main.ts" },
+  platform: "node",
+  transform: { define: { AUTHLINE_VERSION: JSON.stringify(version) }, target: "node20.19" },
+  plugins: [leaveOut, catalogue],
+  output: { dir: "dist", format: "esm", minify: true, chunkFileNames: "[name]-[hash].js" },
+});

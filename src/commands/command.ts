@@ -1,0 +1,132 @@
+/**
+ * What a command is: what it takes, and the flow that it runs.
+ *
+ * Rule: everything that help, completion and the parser need to know stands here as data, so that none of it is ever
+ * written twice.
+ */
+import type { Context } from "../context.ts";
+import type { Flow, Outcome } from "../flow.ts";
+import type { Kind } from "../protocol/data.ts";
+import { Failure } from "../protocol/failure.ts";
+import { NAME } from "../store/record.ts";
+
+export interface Option<T> {
+  summary: string;
+  type: "string" | "boolean";
+  /** What stands for the value in help. */
+  placeholder?: string;
+  default?: string;
+  choices?: readonly string[];
+  /** Throws a Failure `usage`; `name` is how the user wrote it. */
+  parse(raw: string, name: string): T;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the value's type is inferred for each command below
+export type Options = Record<string, Option<any>>;
+
+export interface Positional {
+  summary: string;
+  required: boolean;
+  parse(raw: string, name: string): string;
+}
+
+type Value<O> = O extends { type: "boolean" }
+  ? boolean
+  : O extends Option<infer T> & { default: string }
+    ? T
+    : O extends Option<infer T>
+      ? T | undefined
+      : never;
+type Argument<P> = P extends { required: true } ? string : string | undefined;
+type Args<P, O> = { [K in keyof P]: Argument<P[K]> } & { [K in keyof O]: Value<O[K]> };
+
+export interface Command<K extends Kind = Kind, P = Record<string, Positional>, O = Options> {
+  positionals: P;
+  options: O;
+  examples: readonly string[];
+  flow(args: Args<P, O>, ctx: Context): Flow<Outcome<K>>;
+}
+
+/** Only there to infer the types of a command's arguments from its own table. */
+export const command = <K extends Kind, const P extends Record<string, Positional>, const O extends Options>(
+  definition: Command<K, P, O>,
+): Command<K, P, O> => definition;
+
+const usage = (message: string, hint?: string) => new Failure("usage", message, { hint });
+
+/** Any text but an empty one. */
+export const text = (summary: string, placeholder: string, check: (raw: string, name: string) => void = () => {}) =>
+  ({
+    summary,
+    type: "string",
+    placeholder,
+    parse(raw: string, name: string): string {
+      if (raw === "") throw usage(`${name} is empty.`);
+      check(raw, name);
+      return raw;
+    },
+  }) as const;
+
+export const choice = <const C extends readonly string[]>(summary: string, choices: C, initial: C[number]) =>
+  ({
+    summary,
+    type: "string",
+    choices,
+    placeholder: choices.join("|"),
+    default: initial as string,
+    parse(raw: string, name: string): C[number] {
+      if (choices.includes(raw)) return raw;
+      throw usage(`${name} cannot be "${raw}".`, `It is one of ${choices.join(", ")}.`);
+    },
+  }) as const;
+
+export const flag = (summary: string) => ({ summary, type: "boolean", parse: () => true }) as const;
+
+const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86400 };
+
+/** In seconds. */
+export const duration = (summary: string, initial: string, { least }: { least: number }) =>
+  ({
+    summary,
+    type: "string",
+    placeholder: "DURATION",
+    default: initial,
+    parse(raw: string, name: string): number {
+      const [, amount, unit = "s"] = raw.match(/^(\d{1,7})([smhd])?$/) ?? [];
+      const seconds = Number(amount) * (UNITS[unit] ?? 1);
+      if (amount === undefined || seconds < least || seconds > 30 * 86400) {
+        throw usage(`${name} cannot be "${raw}".`, `Write a time such as 30s, 10m or 1h, from ${least}s to 30d.`);
+      }
+      return seconds;
+    },
+  }) as const;
+
+function checkName(raw: string, name: string): void {
+  if (NAME.test(raw)) return;
+  throw usage(
+    `${name} cannot be "${raw}".`,
+    "Use lower-case letters, digits, dots, dashes and underscores, 64 at the most, beginning with a letter or digit.",
+  );
+}
+
+export const provider = { summary: "the provider's name, such as github", required: true, parse: parseName } as const;
+export const optionalProvider = { summary: "only this provider", required: false, parse: parseName } as const;
+export const connection = {
+  ...text("which of several accounts at the provider", "NAME", checkName),
+  default: "default",
+} as const;
+
+function parseName(raw: string, name: string): string {
+  checkName(raw, name);
+  return raw;
+}
+
+/** The arguments that name a connection, for an argv of ours. */
+export const naming = (provider: string, connection: string) =>
+  connection === "default" ? [provider] : [provider, "--connection", connection];
+
+export const loginAction = (provider: string, connection: string) => ({
+  id: "login",
+  argv: ["authline", "login", ...naming(provider, connection)],
+  description: `Sign in to ${provider}.`,
+});

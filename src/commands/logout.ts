@@ -1,0 +1,73 @@
+import type { Context } from "../context.ts";
+import { type Flow, progress } from "../flow.ts";
+import type { Revocation } from "../flows/revoke.ts";
+import { Failure, type Warning } from "../protocol/failure.ts";
+import { command, connection, flag, loginAction, provider } from "./command.ts";
+
+export const logout = command({
+  positionals: { provider },
+  options: { connection, all: flag("sign out of every connection of the provider") },
+  examples: ["authline logout github", "authline logout github --all"],
+
+  async *flow({ provider, connection, all }, ctx) {
+    const names = all ? (await ctx.store.connections(provider)).map(({ connection }) => connection) : [connection];
+    const warnings: Warning[] = [];
+    const connections = [];
+    for (const name of names) connections.push(yield* signOut(provider, name, warnings, ctx));
+    const count = connections.length;
+    return {
+      message: count === 1 ? `Signed out of ${provider}.` : `Signed out of ${count} connections of ${provider}.`,
+      warnings,
+      data: { connections },
+    };
+  },
+});
+
+async function* signOut(provider: string, name: string, warnings: Warning[], ctx: Context): Flow<SignedOut> {
+  const { record, problem } = await readable(provider, name, ctx);
+  if (problem) warnings.push({ code: "unreadable", message: `${problem.message} Its tokens could not be revoked.` });
+  if (!record && !problem) {
+    throw new Failure("not_found", `Nobody is signed in to ${provider} under the name "${name}".`, {
+      hint: "See what there is: authline status",
+      next_actions: [loginAction(provider, name)],
+    });
+  }
+  let revoked: Revocation[] = [];
+  if (record) {
+    const { revoke } = await import("../flows/revoke.ts");
+    revoked = yield* revoke(record, ctx);
+    for (const { token_type_hint, state, reason } of revoked) {
+      if (state === "done") continue;
+      const message =
+        state === "skipped"
+          ? `The ${token_type_hint} of ${name}@${provider} stays valid at the server until it ends: it has no way to revoke it.`
+          : `The ${token_type_hint} of ${name}@${provider} may still be valid at the server: ${reason}`;
+      warnings.push({ code: `revocation_${state}`, message });
+    }
+  }
+  await ctx.store.remove(provider, name);
+  yield progress("store", "done", `The credential of ${name}@${provider} is deleted from this machine.`);
+  return {
+    provider,
+    connection: name,
+    record_status: "absent",
+    revoked: revoked.map(({ token_type_hint, state }) => ({ token_type_hint, state })),
+  };
+}
+
+interface SignedOut {
+  provider: string;
+  connection: string;
+  record_status: "absent";
+  revoked: Pick<Revocation, "token_type_hint" | "state">[];
+}
+
+/** A record that cannot be read can still be deleted. */
+async function readable(provider: string, name: string, ctx: Context) {
+  try {
+    return { record: await ctx.store.connection(provider, name) };
+  } catch (error) {
+    if (error instanceof Failure && error.code === "store") return { problem: error };
+    throw error;
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Everything outside the program that a flow may touch. What is slow to load is loaded when it is first used.
+ */
+import { randomBytes } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Listener } from "./flows/listener.ts";
+import type { Store } from "./store/store.ts";
+
+export interface Context {
+  /** Aborted when the command is cancelled. Everything that waits heeds it and rejects with its reason. */
+  readonly signal: AbortSignal;
+  readonly fetch: typeof globalThis.fetch;
+  readonly store: Store;
+  readonly browser: Browser;
+  now(): Date;
+  /** Rejects with the reason of `signal`, the command's own unless another is given, when that aborts. */
+  sleep(seconds: number, signal?: AbortSignal): Promise<void>;
+  /** 256 random bits in base64url: state, nonce, PKCE verifier (RFC 7636 §4.1 wants 43 characters or more). */
+  random(): string;
+  /** Binds the loopback listener behind a redirect URI; a URI without a port gets a free one. */
+  listen(redirectUri: string, page: { displayName: string }): Promise<Listener>;
+  env(name: string): string | undefined;
+  /** All of standard input. */
+  stdin(): Promise<string>;
+  /** What a shell command printed on its stdout; its stderr goes to ours. */
+  execute(command: string): Promise<string>;
+}
+
+export interface Browser {
+  /** Whether a browser of the person in front of this command can be expected to reach this host's loopback. */
+  readonly reachesThisHost: boolean;
+  /** Whether one may be opened without being asked to: a person is at a terminal. */
+  readonly welcome: boolean;
+  /** True when an opener took the URL. */
+  open(url: string): Promise<boolean>;
+}
+
+/** What the process tells the program about itself. */
+export interface Process {
+  argv: readonly string[];
+  env: Readonly<Record<string, string | undefined>>;
+  platform: NodeJS.Platform;
+  node: string;
+  terminal: { stdin: boolean; stdout: boolean; stderr: boolean };
+  stdin(): AsyncIterable<Buffer | string>;
+  signal: AbortSignal;
+}
+
+export function createContext(host: Process, store: Store): Context {
+  const { env, platform, signal } = host;
+  return {
+    signal,
+    store,
+    fetch: (input, init) => globalThis.fetch(input, init),
+    now: () => new Date(),
+    random: () => randomBytes(32).toString("base64url"),
+    async sleep(seconds, until = signal) {
+      try {
+        await wait(seconds * 1000, undefined, { signal: until });
+      } catch {
+        throw until.reason; // node's own AbortError hides why
+      }
+    },
+    async listen(redirectUri, page) {
+      const { listen } = await import("./flows/listener.ts");
+      return listen(redirectUri, page);
+    },
+    browser: {
+      reachesThisHost: hasDisplay(host),
+      welcome: host.terminal.stdin && host.terminal.stderr,
+      async open(url) {
+        const { openBrowser } = await import("./browser.ts");
+        return openBrowser(url, { env, platform });
+      },
+    },
+    env: (name) => env[name],
+    async stdin() {
+      const chunks: Buffer[] = [];
+      for await (const chunk of host.stdin()) chunks.push(Buffer.from(chunk));
+      return Buffer.concat(chunks).toString("utf8");
+    },
+    async execute(command) {
+      const { execa } = await import("execa");
+      const { stdout } = await execa(command, {
+        shell: true,
+        stdin: "ignore",
+        stderr: "inherit",
+        cancelSignal: signal,
+      });
+      return stdout;
+    },
+  };
+}
+
+/** A browser started here would have a screen; over SSH the person's browser is on another machine. */
+function hasDisplay({ env, platform }: Process): boolean {
+  if (env["SSH_CONNECTION"] || env["SSH_TTY"] || env["CODESPACES"]) return false;
+  if (env["BROWSER"]) return true;
+  if (platform === "darwin" || platform === "win32") return true;
+  return Boolean(env["DISPLAY"] || env["WAYLAND_DISPLAY"] || env["WSL_DISTRO_NAME"]);
+}

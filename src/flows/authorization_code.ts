@@ -1,0 +1,169 @@
+/**
+ * The redirect: authorization code with PKCE. Source: RFC 6749 §4.1, RFC 7636, RFC 8252, RFC 9207, OIDC Core §3.1.
+ *
+ * Rules: the listener is bound before anybody is told of it; `state` is looked at before anything else in a callback;
+ * a callback that is not ours never ends the login.
+ */
+import { timingSafeEqual } from "node:crypto";
+import * as oauth from "oauth4webapi";
+import type { Context } from "../context.ts";
+import { type Flow, progress } from "../flow.ts";
+import type { Notice } from "../protocol/event.ts";
+import { Failure } from "../protocol/failure.ts";
+import { authentication } from "./client.ts";
+import { asking } from "./faults.ts";
+import { type Grant, type GrantRequest, offersGrant } from "./grant.ts";
+import type { Callback, Listener, Stray } from "./listener.ts";
+import { http } from "./server.ts";
+import { tokensFrom } from "./tokens.ts";
+import { waitFor } from "./wait.ts";
+
+/** What must be remembered between the request and its answer. */
+interface Pending {
+  state: string;
+  nonce: string | undefined;
+  verifier: string;
+  redirectUri: string;
+}
+
+export const authorizationCode: Grant = {
+  lacks: (as) =>
+    as.authorization_endpoint && as.token_endpoint && offersGrant(as, "authorization_code")
+      ? undefined
+      : "has no authorization endpoint",
+
+  async *obtain(request, ctx, keep) {
+    const listener = await ctx.listen(request.redirectUri, { displayName: request.definition.display_name });
+    let callback: Callback | undefined;
+    try {
+      const pending: Pending = {
+        state: ctx.random(),
+        nonce: isOpenId(request.scope) ? ctx.random() : undefined,
+        verifier: ctx.random(),
+        redirectUri: listener.redirectUri,
+      };
+      yield await challenge(request, pending, ctx);
+      callback = yield* awaitCallback(listener, pending, request, ctx);
+      const parameters = await asking("The callback", async () =>
+        oauth.validateAuthResponse(request.as, request.client, (callback as Callback).url, pending.state),
+      );
+      yield progress("exchange", "started", "Exchanging the authorization code for tokens.");
+      const kept = yield* keep(await exchange(request, pending, parameters, ctx));
+      await callback.answer("signed_in");
+      return kept;
+    } catch (error) {
+      await callback?.answer(error instanceof Failure && error.code === "denied" ? "denied" : "failed");
+      throw error;
+    } finally {
+      await listener.close();
+    }
+  },
+};
+
+const isOpenId = (scope: string | undefined) => scope?.split(" ").includes("openid") ?? false;
+
+/** Beyond this the address stands in its own field only: twice would not fit a line. */
+const LONG_URL = 1500;
+
+async function challenge(request: GrantRequest, pending: Pending, ctx: Context): Promise<Notice> {
+  const { provider, connection, definition, browser, deadline } = request;
+  const auth_url = await authorizationUrl(request, pending);
+  if (auth_url.length > 3000) {
+    throw new Failure("usage", `The authorization request is too long (${auth_url.length} characters).`, {
+      hint: "Ask for fewer scopes with --scope.",
+    });
+  }
+  const wanted = browser === "always" || (browser === "auto" && ctx.browser.welcome && ctx.browser.reachesThisHost);
+  const browser_opened = wanted && (await ctx.browser.open(auth_url));
+  const what = browser_opened
+    ? `Your browser was opened to sign in to ${definition.display_name}; if you do not see it, open`
+    : `Open this address to sign in to ${definition.display_name}:`;
+  return {
+    phase: "auth_url",
+    message: `${what} ${auth_url.length > LONG_URL ? "the address in auth_url." : auth_url}`,
+    provider,
+    connection,
+    auth_url,
+    redirect_uri: pending.redirectUri,
+    reach: "this_host",
+    expires_at: deadline.toISOString(),
+    expires_in: Math.max(0, Math.round((deadline.getTime() - ctx.now().getTime()) / 1000)),
+    browser_opened,
+    next_actions: [],
+  };
+}
+
+async function authorizationUrl({ as, client, scope, definition }: GrantRequest, pending: Pending): Promise<string> {
+  const url = new URL(as.authorization_endpoint as string);
+  const parameters: Record<string, string | undefined> = {
+    ...definition.authorization_params,
+    response_type: "code",
+    client_id: client.client_id,
+    redirect_uri: pending.redirectUri,
+    scope,
+    state: pending.state,
+    nonce: pending.nonce,
+    code_challenge: await oauth.calculatePKCECodeChallenge(pending.verifier),
+    code_challenge_method: "S256",
+  };
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) url.searchParams.set(name, value);
+  url.hash = "";
+  return url.href;
+}
+
+const STRAYS: Record<Stray, string> = {
+  wrong_host: "for another host",
+  wrong_path: "for another path",
+  wrong_method: "with another method than GET",
+  wrong_state: "that does not belong to this login",
+};
+
+/** The first callback that carries our `state`. Everything else is refused, told, and waited past. */
+async function* awaitCallback(
+  listener: Listener,
+  pending: Pending,
+  { deadline }: GrantRequest,
+  ctx: Context,
+): Flow<Callback> {
+  for (;;) {
+    const arrived = yield* waitFor(listener.next(ctx.signal), deadline, ctx);
+    if (!arrived) {
+      throw new Failure("timeout", "Nobody signed in before the time was up.", {
+        hint: "Run the command again; --timeout sets how long it waits.",
+      });
+    }
+    if ("callback" in arrived && isOurs(arrived.callback.url, pending.state)) return arrived.callback;
+    const stray = "stray" in arrived ? arrived.stray : "wrong_state";
+    if ("callback" in arrived) arrived.callback.refuse();
+    yield progress("await_user", "waiting", `Refused a request ${STRAYS[stray]}; still waiting for you.`, {
+      reason: stray,
+    });
+  }
+}
+
+function isOurs(url: URL, state: string): boolean {
+  const [sent, ...more] = url.searchParams.getAll("state").map((value) => Buffer.from(value));
+  const expected = Buffer.from(state);
+  return sent !== undefined && more.length === 0 && sent.length === expected.length && timingSafeEqual(sent, expected);
+}
+
+async function exchange(request: GrantRequest, pending: Pending, parameters: URLSearchParams, ctx: Context) {
+  const { as, client } = request;
+  const { redirectUri, verifier, nonce } = pending;
+  return asking("The token endpoint", async () => {
+    const auth = authentication(client);
+    const response = await oauth.authorizationCodeGrantRequest(
+      as,
+      client,
+      auth,
+      parameters,
+      redirectUri,
+      verifier,
+      http(ctx),
+    );
+    const answer = await oauth.processAuthorizationCodeResponse(as, client, response, {
+      ...(nonce !== undefined && { expectedNonce: nonce, requireIdToken: true }),
+    });
+    return tokensFrom(answer, response, request, ctx);
+  });
+}

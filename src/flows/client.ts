@@ -1,0 +1,39 @@
+/**
+ * Who we are to a server, and how we prove it. Source: RFC 6749 §2.3, RFC 7591 §2 for the names of the methods.
+ */
+import * as oauth from "oauth4webapi";
+import { Failure } from "../protocol/failure.ts";
+import type { Definition } from "../providers/definition.ts";
+import type { AuthMethod } from "../store/record.ts";
+import type { AuthorizationServer } from "./server.ts";
+
+export type Client = {
+  client_id: string;
+  token_endpoint_auth_method: AuthMethod;
+  client_secret?: string;
+};
+
+/** `client_secret_basic` encodes as RFC 6749 §2.3.1 says: form-urlencoded before base64. */
+const METHODS: Record<AuthMethod, (secret: string) => oauth.ClientAuth> = {
+  none: () => oauth.None(),
+  client_secret_basic: oauth.ClientSecretBasic,
+  client_secret_post: oauth.ClientSecretPost,
+};
+
+export function authentication(client: Client): oauth.ClientAuth {
+  return METHODS[client.token_endpoint_auth_method](client.client_secret ?? "");
+}
+
+/** The definition's method where it names one, else what the server supports, else what RFC 6749 requires (basic). */
+export function authMethod(as: AuthorizationServer, definition: Definition, secret: string | undefined): AuthMethod {
+  if (secret === undefined) return "none";
+  const named = definition.token_endpoint_auth_method;
+  if (named && named !== "none") return named;
+  const supported = as.token_endpoint_auth_methods_supported ?? ["client_secret_basic"];
+  for (const method of ["client_secret_basic", "client_secret_post"] as const) {
+    if (supported.includes(method)) return method;
+  }
+  throw new Failure("config", `${as.issuer} takes no client secret in a way that authline knows.`, {
+    hint: `It supports: ${supported.join(", ")}.`,
+  });
+}

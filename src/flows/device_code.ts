@@ -1,0 +1,147 @@
+/**
+ * The device authorization grant. Source: RFC 8628.
+ *
+ * Rules: never polls faster than the server says (§3.5); `slow_down` adds 5 s for good; a connection that fails doubles
+ * the pause and is tried again; the code's own life and --timeout both end it.
+ */
+import * as oauth from "oauth4webapi";
+import type { Context } from "../context.ts";
+import { type Flow, progress } from "../flow.ts";
+import { Failure } from "../protocol/failure.ts";
+import { authentication } from "./client.ts";
+import { asking } from "./faults.ts";
+import { type Grant, type GrantRequest, offersGrant } from "./grant.ts";
+import { http } from "./server.ts";
+import { type Tokens, tokensFrom } from "./tokens.ts";
+import { heartbeat, secondsUntil } from "./wait.ts";
+
+const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code";
+/** RFC 8628 §3.2 and §3.5. */
+const DEFAULT_INTERVAL = 5;
+const SLOW_DOWN = 5;
+const MAX_INTERVAL = 60;
+
+export const deviceCode: Grant = {
+  lacks: (as) =>
+    as.device_authorization_endpoint && as.token_endpoint && offersGrant(as, GRANT_TYPE)
+      ? undefined
+      : "has no device authorization endpoint",
+
+  async *obtain(request, ctx, keep) {
+    const { provider, connection, definition, deadline } = request;
+    yield progress("authorize", "started", `Asking ${definition.display_name} for a code.`);
+    const device = await authorize(request, ctx);
+    const until = new Date(Math.min(deadline.getTime(), ctx.now().getTime() + device.expires_in * 1000));
+    yield {
+      phase: "device_code",
+      message: `Open ${device.verification_uri} and enter the code ${device.user_code} to sign in to ${definition.display_name}.`,
+      provider,
+      connection,
+      user_code: device.user_code,
+      verification_uri: device.verification_uri,
+      ...(device.verification_uri_complete && { verification_uri_complete: device.verification_uri_complete }),
+      expires_at: until.toISOString(),
+      expires_in: Math.max(0, Math.round(secondsUntil(until, ctx))),
+      interval: device.interval,
+      next_actions: [],
+    };
+    const tokens = yield* poll(device, until, request, ctx);
+    return yield* keep(tokens);
+  },
+};
+
+interface Device {
+  device_code: string;
+  user_code: string;
+  verification_uri: string;
+  verification_uri_complete: string | undefined;
+  /** Seconds. */
+  expires_in: number;
+  interval: number;
+}
+
+async function authorize({ as, client, scope }: GrantRequest, ctx: Context): Promise<Device> {
+  const answer = await asking("The device authorization endpoint", async () => {
+    const parameters = scope === undefined ? {} : { scope };
+    const response = await oauth.deviceAuthorizationRequest(as, client, authentication(client), parameters, http(ctx));
+    return oauth.processDeviceAuthorizationResponse(as, client, response);
+  });
+  return {
+    device_code: answer.device_code,
+    user_code: answer.user_code,
+    verification_uri: pageUrl("verification_uri", answer.verification_uri),
+    verification_uri_complete:
+      answer.verification_uri_complete && pageUrl("verification_uri_complete", answer.verification_uri_complete),
+    expires_in: answer.expires_in,
+    interval: Math.min(answer.interval ?? DEFAULT_INTERVAL, MAX_INTERVAL),
+  };
+}
+
+/** A person is sent there: http(s) and nothing else, and written as the URL parser writes it. */
+function pageUrl(field: string, value: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const short = value.length <= 800;
+  if (short && (url?.protocol === "https:" || url?.protocol === "http:")) return url.href;
+  throw new Failure(
+    "provider",
+    `The device authorization endpoint broke the protocol: ${field} is not a web address.`,
+    {
+      hint: "Nothing was opened.",
+    },
+  );
+}
+
+async function* poll(device: Device, until: Date, request: GrantRequest, ctx: Context): Flow<Tokens> {
+  const heart = heartbeat(until, ctx);
+  let { interval } = device;
+  let pause = interval;
+  for (let attempt = 0; ; ) {
+    if (!(yield* heart.rest(pause))) throw tooLate(until, request);
+    try {
+      const tokens = await redeem(device, request, ctx);
+      yield progress("exchange", "done", "The sign-in was approved.");
+      return tokens;
+    } catch (error) {
+      if (!(error instanceof Failure) || ctx.signal.aborted) throw error;
+      const { oauth_error, retry_after = 0 } = error.details;
+      if (oauth_error === "authorization_pending") {
+        attempt = 0;
+        pause = interval;
+      } else if (oauth_error === "slow_down") {
+        attempt = 0;
+        interval += SLOW_DOWN;
+        pause = interval;
+        heart.beat();
+        yield progress("await_user", "waiting", `The server asks for more time: asking every ${interval} s now.`, {
+          reason: "slow_down",
+        });
+      } else if (error.retryable && oauth_error === undefined) {
+        attempt++;
+        pause = Math.max(Math.min(interval * 2 ** attempt, MAX_INTERVAL), interval, retry_after);
+        heart.beat();
+        yield progress("await_user", "retrying", `${error.message} Trying again in ${pause} s.`, {
+          attempt,
+          retry_in: pause,
+          reason: error.code,
+        });
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+function tooLate(until: Date, { deadline }: GrantRequest): Failure {
+  const ours = until.getTime() === deadline.getTime();
+  return new Failure(ours ? "timeout" : "expired", "Nobody approved the request in time.", {
+    hint: ours ? "Run the command again; --timeout sets how long it waits." : "Run the command again for a new code.",
+  });
+}
+
+const redeem = ({ device_code }: Device, request: GrantRequest, ctx: Context): Promise<Tokens> =>
+  asking("The token endpoint", async () => {
+    const { as, client } = request;
+    const response = await oauth.deviceCodeGrantRequest(as, client, authentication(client), device_code, http(ctx));
+    const answer = await oauth.processDeviceCodeResponse(as, client, response);
+    return tokensFrom(answer, response, request, ctx);
+  });

@@ -1,0 +1,89 @@
+/**
+ * What went wrong at a server, said as a Failure. The one place that knows how oauth4webapi reports faults.
+ *
+ * Rule: only `error` and `error_description` of an answer are passed on; everything else that a server sent (tokens,
+ * claims, bodies) stays behind in `cause`, which is never shown.
+ */
+import * as oauth from "oauth4webapi";
+import { type Code, Failure } from "../protocol/failure.ts";
+
+/** RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5. Other errors are the `provider`'s. */
+const CODES: Partial<Record<string, Code>> = {
+  access_denied: "denied",
+  expired_token: "expired",
+};
+
+const HINTS: Partial<Record<string, string>> = {
+  invalid_client:
+    "Check --client-id and --client-secret-from: the server does not know this client, or not its secret.",
+  unauthorized_client:
+    "The server does not allow this client this flow: try another --flow, or register it for this one.",
+  unsupported_grant_type: "The server does not offer this flow: try another --flow.",
+  invalid_scope: "The server does not know a scope, or does not give it to this client: check --scope.",
+  invalid_grant: "The code or token is used up, expired or was given to another client: sign in again.",
+  redirect_uri_mismatch: "Register this redirect URI with the provider, or name a registered one with --redirect-uri.",
+};
+
+/** Does one exchange with a server; `subject` begins the sentence that says what failed: "The token endpoint". */
+export async function asking<T>(subject: string, exchange: () => Promise<T>): Promise<T> {
+  try {
+    return await exchange();
+  } catch (error) {
+    throw faultOf(subject, error);
+  }
+}
+
+function faultOf(subject: string, error: unknown): unknown {
+  if (error instanceof oauth.ResponseBodyError) {
+    return refusal(subject, error.error, error.error_description, { http_status: error.status, cause: error });
+  }
+  if (error instanceof oauth.AuthorizationResponseError) {
+    return refusal(subject, error.error, error.error_description, { cause: error });
+  }
+  if (error instanceof oauth.WWWAuthenticateChallengeError) {
+    return new Failure("provider", `${subject} refused the client's credentials (HTTP ${error.status}).`, {
+      cause: error,
+      http_status: error.status,
+      hint: HINTS["invalid_client"],
+    });
+  }
+  if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
+    const status = error.cause instanceof Response ? error.cause.status : undefined;
+    return new Failure("provider", `${subject} broke the protocol: ${told(error, status)}.`, {
+      cause: error,
+      ...(status !== undefined && { http_status: status }),
+    });
+  }
+  return error;
+}
+
+function refusal(
+  subject: string,
+  oauth_error: string,
+  oauth_error_description: string | undefined,
+  details: { http_status?: number; cause: unknown },
+): Failure {
+  const code = CODES[oauth_error] ?? "provider";
+  const message =
+    code === "denied"
+      ? "The request was denied."
+      : code === "expired"
+        ? "Nobody approved the request in time."
+        : `${subject} answered "${oauth_error}"${oauth_error_description ? `: ${oauth_error_description}` : "."}`;
+  const passing = oauth_error === "temporarily_unavailable" || oauth_error === "server_error";
+  return new Failure(code, message, {
+    oauth_error,
+    oauth_error_description,
+    hint: HINTS[oauth_error],
+    ...(passing && { retryable: true }),
+    ...details,
+  });
+}
+
+/** oauth4webapi's messages name fields and quote nothing. */
+function told(error: Error & { code?: string }, status: number | undefined): string {
+  if (error.code === oauth.RESPONSE_IS_NOT_CONFORM) return `HTTP ${status} without an OAuth error`;
+  if (error.code === oauth.RESPONSE_IS_NOT_JSON) return "its answer is not JSON";
+  if (error.code === oauth.PARSE_ERROR) return "its answer cannot be read";
+  return error.message.replace(/^"response" body /, "").replace(/\.$/, "");
+}

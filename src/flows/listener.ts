@@ -1,0 +1,135 @@
+/**
+ * The loopback listener behind a redirect URI. Source: RFC 8252 §7.3, §8.3.
+ *
+ * Rules: bound before anybody is told its address; loopback addresses only; exact Host (DNS rebinding), exact path, GET
+ * only; whatever does not fit is answered 4xx, reported and never ends the login. It knows nothing of OAuth.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Failure } from "../protocol/failure.ts";
+import { type PageOutcome, page, type StrayStatus, strayPage } from "./page.ts";
+
+export type Stray = "wrong_host" | "wrong_path" | "wrong_method" | "wrong_state";
+
+export interface Callback {
+  url: URL;
+  /** Shows the page that says how it ended. */
+  answer(outcome: PageOutcome): Promise<void>;
+  /** Refuses it, as one that does not belong to this login. */
+  refuse(): void;
+}
+
+export interface Listener {
+  /** With the port that was bound. */
+  readonly redirectUri: string;
+  /** What arrived, in order: callbacks, and strays that were refused here. Rejects when `signal` aborts. */
+  next(signal: AbortSignal): Promise<{ callback: Callback } | { stray: Stray }>;
+  close(): Promise<void>;
+}
+
+/** Strays beyond these are answered, not reported: a page that knocks in a loop must not flood the stream. */
+const MAX_STRAYS = 20;
+
+export async function listen(redirectUri: string, { displayName }: { displayName: string }): Promise<Listener> {
+  const wanted = new URL(redirectUri);
+  const servers = await bind(wanted);
+  const port = portOf(servers[0]);
+  // Written by hand: the redirect URI is compared as a string, and URL would add a slash to an empty path.
+  const bound = redirectUri.replace(/^(http:\/\/(?:\[[^\]]+\]|[^/?#:]+))(?::\d+)?/i, `$1:${port}`);
+  const host = new URL(bound).host;
+
+  const arrived: ({ callback: Callback } | { stray: Stray })[] = [];
+  let wake = () => {};
+  let strays = 0;
+  const arrive = (what: (typeof arrived)[number]) => {
+    if ("stray" in what && strays++ >= MAX_STRAYS) return;
+    arrived.push(what);
+    wake();
+  };
+
+  const handle = (request: IncomingMessage, response: ServerResponse) => {
+    const send = ({ status, headers, body }: ReturnType<typeof strayPage>) =>
+      new Promise<void>((resolve) => {
+        response.once("close", resolve);
+        response.writeHead(status, headers).end(body);
+      });
+    const stray = (status: StrayStatus, what: Stray) => {
+      void send(strayPage(status));
+      arrive({ stray: what });
+    };
+    if (request.headers.host !== host) return stray(421, "wrong_host");
+    const target = request.url ?? "";
+    const url = target.startsWith("/") && URL.canParse(`http://${host}${target}`) && new URL(`http://${host}${target}`);
+    if (!url || url.pathname !== wanted.pathname) {
+      if (url && url.pathname === "/favicon.ico") return void send(strayPage(404)); // every browser asks
+      return stray(404, "wrong_path");
+    }
+    if (request.method !== "GET") return stray(405, "wrong_method");
+    arrive({
+      callback: {
+        url,
+        answer: (outcome) => send(page(outcome, { displayName })),
+        refuse: () => void send(strayPage(400)),
+      },
+    });
+  };
+  for (const server of servers) server.on("request", handle);
+
+  return {
+    redirectUri: bound,
+    async next(signal) {
+      for (;;) {
+        const first = arrived.shift();
+        if (first) return first;
+        signal.throwIfAborted();
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          signal.addEventListener("abort", () => resolve(), { once: true });
+        });
+      }
+    },
+    async close() {
+      await Promise.all(servers.map(shut));
+    },
+  };
+}
+
+/** `localhost` may mean either family to a browser, so it is bound on both where the machine has both. */
+async function bind(wanted: URL): Promise<[Server, ...Server[]]> {
+  const port = Number(wanted.port || 0);
+  if (wanted.hostname !== "localhost") return [await listenOn(wanted.hostname.replace(/[[\]]/g, ""), port)];
+  const first = await listenOn("127.0.0.1", port);
+  try {
+    return [first, await listenOn("::1", portOf(first))];
+  } catch {
+    return [first]; // no IPv6 here, or somebody has the port there: the browser falls back to IPv4
+  }
+}
+
+const portOf = (server: Server) => (server.address() as AddressInfo).port;
+
+function listenOn(host: string, port: number): Promise<Server> {
+  const server = createServer({ maxHeaderSize: 64 * 1024, requestTimeout: 10_000, headersTimeout: 10_000 });
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(cannotBind(error, host, port)));
+    server.listen({ host, port, exclusive: true }, () => resolve(server));
+  });
+}
+
+function cannotBind(error: NodeJS.ErrnoException, host: string, port: number): Failure {
+  const hint = "Free the port, or give a --redirect-uri that your client has registered with another one or with none.";
+  if (error.code === "EADDRINUSE") {
+    return new Failure("locked", `Port ${port} on ${host} is in use by another program.`, { cause: error, hint });
+  }
+  return new Failure("failed", `Cannot listen on ${host} port ${port} (${error.code ?? "unknown reason"}).`, {
+    cause: error,
+    hint,
+  });
+}
+
+function shut(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,69 @@
+/** Waiting for a person: with a deadline, and with a sign of life at least every 15 s. */
+import type { Context } from "../context.ts";
+import { type Flow, progress } from "../flow.ts";
+
+export const HEARTBEAT_SECONDS = 15;
+
+/** "4 minutes 30 seconds", "1 minute", "20 seconds". */
+export function inWords(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const units: [number, string][] = [
+    [Math.floor(whole / 86400), "day"],
+    [Math.floor((whole % 86400) / 3600), "hour"],
+    [Math.floor((whole % 3600) / 60), "minute"],
+    [whole % 60, "second"],
+  ];
+  const parts = units.filter(([count]) => count > 0).slice(0, 2);
+  if (parts.length === 0) return "0 seconds";
+  return parts.map(([count, unit]) => `${count} ${unit}${count === 1 ? "" : "s"}`).join(" ");
+}
+
+export const secondsUntil = (until: Date, ctx: Pick<Context, "now">) => (until.getTime() - ctx.now().getTime()) / 1000;
+
+/** A sign of life at least every 15 s until `until`. */
+export function heartbeat(until: Date, ctx: Context) {
+  let last = ctx.now().getTime();
+  /** To be called when something else was said. */
+  const beat = () => {
+    last = ctx.now().getTime();
+  };
+  /** Sleeps, and beats when it is time to; false when `until` came first. */
+  async function* rest(seconds: number, signal = ctx.signal): Flow<boolean> {
+    const end = ctx.now().getTime() + seconds * 1000;
+    for (;;) {
+      const next = Math.min(end, until.getTime(), last + HEARTBEAT_SECONDS * 1000);
+      await ctx.sleep(Math.max(0, next - ctx.now().getTime()) / 1000, signal);
+      const now = ctx.now().getTime();
+      if (now >= until.getTime()) return false;
+      if (now >= last + HEARTBEAT_SECONDS * 1000) {
+        beat();
+        const remaining = Math.round(secondsUntil(until, ctx));
+        yield progress("await_user", "waiting", `Waiting for you to sign in, ${inWords(remaining)} left.`, {
+          remaining,
+        });
+      }
+      if (now >= end) return true;
+    }
+  }
+  return { beat, rest };
+}
+
+/** What `arrival` brings, or undefined when `until` comes first. Rejects when the command is aborted. */
+export async function* waitFor<T>(arrival: Promise<T>, until: Date, ctx: Context): Flow<T | undefined> {
+  const arrived = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, arrived.signal]);
+  let value: T | undefined;
+  const done = arrival.then((what) => {
+    value = what;
+    arrived.abort();
+  });
+  done.catch(() => arrived.abort()); // told below
+  try {
+    yield* heartbeat(until, ctx).rest(Number.POSITIVE_INFINITY, signal);
+    return undefined;
+  } catch (error) {
+    if (!arrived.signal.aborted) throw error;
+    await done;
+    return value;
+  }
+}

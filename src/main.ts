@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+/**
+ * The process: fd 1, signals, exit code. The only file that names `process`.
+ *
+ * Rules: fd 1 is guarded before anything else is loaded; however the process ends (but for SIGKILL and its like), one
+ * `result` has been written and the exit code is the one that it names.
+ */
+import { isatty } from "node:tty";
+
+// From here on whatever a dependency prints goes to stderr. The real stdout is never touched: its getter would make
+// fd 1 non-blocking for everybody who shares it.
+Object.defineProperty(process, "stdout", { configurable: true, get: () => process.stderr });
+
+const aborter = new AbortController();
+const { codes, EXIT_READER_GONE, Failure } = await import("./protocol/failure.ts");
+
+let stream: import("./run.ts").Stream | undefined;
+/** What the process ends with when stdout cannot be written any more. */
+let lost: number | undefined;
+
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"] as const) {
+  if (name === "SIGBREAK" && process.platform !== "win32") continue;
+  process.on(name, () => {
+    if (aborter.signal.aborted) process.exit(); // the second one leaves at once; the exit hook has the last word
+    aborter.abort(new Failure("cancelled", `Cancelled by ${name}.`));
+  });
+}
+for (const name of ["uncaughtException", "unhandledRejection"]) {
+  process.on(name, (thrown: unknown) => {
+    stream?.end({ thrown });
+    process.exit();
+  });
+}
+process.on("exit", () => {
+  const code = stream?.end({ thrown: aborter.signal.reason ?? unfinished() }) ?? codes.internal.exit;
+  process.exitCode = lost ?? code;
+});
+
+const { start } = await import("./cli.ts");
+await start({
+  argv: process.argv.slice(2),
+  env: process.env,
+  platform: process.platform,
+  node: process.versions.node,
+  terminal: { stdin: isatty(0), stdout: isatty(1), stderr: isatty(2) },
+  stdin: () => process.stdin,
+  signal: aborter.signal,
+  onStream(opened) {
+    stream = opened;
+  },
+  onLost(code) {
+    const gone = code === "EPIPE" || code === "EOF";
+    lost = gone ? EXIT_READER_GONE : codes.store.exit;
+    aborter.abort(new Failure("cancelled", `Nothing more can be written to stdout (${code}).`));
+    return gone;
+  },
+});
+process.exit();
+
+function unfinished() {
+  return new Failure("internal", "authline ended before its work was done: something stopped the process.", {
+    hint: "Nothing that was stored is lost. Please report this with the command you ran.",
+  });
+}

@@ -1,0 +1,99 @@
+/**
+ * How a command can end, in one table, and the one error class.
+ *
+ * A flow says that it failed by throwing a Failure; what becomes of it (status, exit code, whether a retry may help) is
+ * looked up here. gh's exit codes where gh has one, sysexits(3) elsewhere.
+ */
+
+interface Ending {
+  exit: number;
+  /** Whether the same call may succeed later without anybody changing anything. */
+  retryable: boolean;
+}
+
+export const codes = {
+  cancelled: { exit: 2, retryable: true },
+  auth_required: { exit: 4, retryable: false },
+  auth_expired: { exit: 4, retryable: false },
+  usage: { exit: 64, retryable: false },
+  not_found: { exit: 66, retryable: false },
+  network: { exit: 69, retryable: true },
+  internal: { exit: 70, retryable: false },
+  store: { exit: 74, retryable: false },
+  expired: { exit: 75, retryable: true },
+  timeout: { exit: 75, retryable: true },
+  locked: { exit: 75, retryable: true },
+  rate_limited: { exit: 75, retryable: true },
+  provider: { exit: 76, retryable: false },
+  denied: { exit: 77, retryable: false },
+  config: { exit: 78, retryable: false },
+  failed: { exit: 1, retryable: false },
+} as const satisfies Record<string, Ending>;
+
+/** Exit codes of the endings that are not failures. */
+export const exits = { success: 0, started: 0, pending: 8 } as const;
+
+/** What a process exits with when the reader of its stdout has gone: 128 + SIGPIPE. */
+export const EXIT_READER_GONE = 141;
+
+export type Code = keyof typeof codes;
+
+/** A command the reader may run next. `argv` never holds text that a server sent. */
+export interface NextAction {
+  id: string;
+  argv: string[];
+  description: string;
+}
+
+/** Something the reader should know though the command succeeded. */
+export interface Warning {
+  code: string;
+  message: string;
+}
+
+export interface FailureDetails {
+  hint?: string | undefined;
+  cause?: unknown;
+  /** Overrides the table, for a `provider` fault that is the server's bad moment (5xx). */
+  retryable?: boolean | undefined;
+  /** Seconds. */
+  retry_after?: number | undefined;
+  /** RFC 6749 §5.2 `error` and `error_description`, as the server sent them. */
+  oauth_error?: string | undefined;
+  oauth_error_description?: string | undefined;
+  http_status?: number | undefined;
+  next_actions?: NextAction[] | undefined;
+}
+
+export class Failure extends Error {
+  override readonly name = "Failure";
+  readonly code: Code;
+  readonly details: FailureDetails;
+
+  constructor(code: Code, message: string, details: FailureDetails = {}) {
+    super(message, { cause: details.cause });
+    this.code = code;
+    this.details = details;
+  }
+
+  get retryable(): boolean {
+    return this.details.retryable ?? codes[this.code].retryable;
+  }
+}
+
+/**
+ * Any thrown thing as a Failure. What is not a Failure is a bug: only its kind and place are told, because the messages
+ * of others quote what they choked on, and that may be a secret.
+ */
+export function asFailure(thrown: unknown): Failure {
+  if (thrown instanceof Failure) return thrown;
+  const error = thrown instanceof Error ? thrown : undefined;
+  const place = error?.stack
+    ?.match(/\n\s+at (.+)/)?.[1]
+    ?.replace(/\(?(?:file:\/\/)?[^\s(]*[\\/]([^\\/]+?)\)?$/, "($1)");
+  const what = error ? (place ? `${error.name} at ${place}` : error.name) : `a thrown ${typeof thrown}`;
+  return new Failure("internal", `authline ran into a bug of its own: ${what}.`, {
+    cause: thrown,
+    hint: "Nothing that was stored is lost. Please report this with the command you ran and the line above.",
+  });
+}

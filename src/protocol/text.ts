@@ -1,0 +1,33 @@
+/**
+ * Text that may come from a server, made fit for a terminal and a line.
+ *
+ * Rules: no control, format (bidi, zero-width, tags), private-use or unpaired-surrogate character survives; a line
+ * break becomes a space; what is too long is cut at a character and ends in "…".
+ */
+
+const BREAKS = /[\t\n\v\f\r\u0085\u2028\u2029]+/g;
+const UNFIT = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu;
+
+export function neutralise(text: string): string {
+  return text.replace(BREAKS, " ").replace(UNFIT, "\uFFFD");
+}
+
+const encoder = new TextEncoder();
+
+/** Length in bytes of UTF-8. */
+export function bytes(text: string): number {
+  return encoder.encode(text).length;
+}
+
+/** At most `limit` bytes of UTF-8, cut between characters. */
+export function clip(text: string, limit: number): string {
+  if (text.length * 3 <= limit || bytes(text) <= limit) return text;
+  let kept = "";
+  let room = limit - 3; // the ellipsis
+  for (const character of text) {
+    room -= bytes(character);
+    if (room < 0) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}

@@ -1,0 +1,130 @@
+/**
+ * The one loop: flow -> machine -> renderers -> exit code.
+ *
+ * Rules: `v`, `seq`, `time`, `command` and `duration_ms` are stamped here and nowhere else; exactly one `result` gets
+ * out and it is the last line; after an abort the flow has a moment to tidy up, then the result comes all the same.
+ */
+import type { Flow, Outcome } from "./flow.ts";
+import type { Kind } from "./protocol/data.ts";
+import { VERSION } from "./protocol/event.ts";
+import { asFailure, codes, exits, type Failure } from "./protocol/failure.ts";
+import { type Body, machineFor, type ResultBody, type State, type Transition } from "./protocol/machine.ts";
+
+/** What an aborted flow may take to tidy up, in milliseconds. */
+const GRACE = 700;
+
+export interface StreamOptions {
+  command: string;
+  /** The kind of outcome that the command ends with. */
+  kind: Kind;
+  /** Whether the command may put a challenge (`auth_url`, `device_code`) to somebody. */
+  challenges: boolean;
+  now(): Date;
+  /** Called with each transition in order: render and write. Must not throw. */
+  show(transition: Transition): void;
+}
+
+export interface Stream {
+  say(body: Body): void;
+  /** Ends the stream. Only the first call does; every call returns the exit code of the result that got out. */
+  end(ending: { outcome: Outcome } | { thrown: unknown }): number;
+  /** The exit code, once the result is out. */
+  readonly exitCode: number | undefined;
+}
+
+export function openStream({ command, kind, challenges, now, show }: StreamOptions): Stream {
+  const machine = machineFor(kind);
+  const startedAt = now().getTime();
+  let state: State = challenges ? "working" : "quiet";
+  let seq = 0;
+  let exitCode: number | undefined;
+
+  const say = (body: Body): void => {
+    if (state === "ended") return;
+    const time = now();
+    const duration_ms = Math.max(0, time.getTime() - startedAt);
+    const transition = machine(state, { v: VERSION, seq: seq++, time: time.toISOString(), command, duration_ms }, body);
+    state = transition.to;
+    if (transition.event.phase === "result") exitCode = transition.event.exit_code;
+    show(transition);
+  };
+
+  return {
+    say,
+    end(ending) {
+      say("outcome" in ending ? succeeded(ending.outcome) : failed(asFailure(ending.thrown)));
+      return exitCode ?? codes.internal.exit;
+    },
+    get exitCode() {
+      return exitCode;
+    },
+  };
+}
+
+/** Pulls the flow to its end and returns the exit code. `signal` is the one that the flow's context holds. */
+export async function run(stream: Stream, flow: Flow<Outcome>, signal: AbortSignal): Promise<number> {
+  const patience = graceAfter(signal);
+  try {
+    while (stream.exitCode === undefined) {
+      const next = await Promise.race([flow.next(), patience.over]);
+      if (next === undefined || patience.isOver()) break;
+      if (next.done) return stream.end({ outcome: next.value });
+      stream.say(next.value);
+    }
+    // The machine ended the stream, or the flow did not heed the abort: let it run its `finally`, but not for long.
+    await Promise.race([flow.return(undefined as never), patience.over, pause(GRACE)]);
+    return stream.end({ thrown: signal.reason });
+  } catch (thrown) {
+    return stream.end({ thrown: signal.aborted ? signal.reason : thrown });
+  } finally {
+    patience.clear();
+  }
+}
+
+const succeeded = ({ status = "success", message, data, warnings = [], next_actions = [] }: Outcome): ResultBody => ({
+  phase: "result",
+  message,
+  status,
+  exit_code: exits[status],
+  warnings,
+  next_actions,
+  data,
+});
+
+function failed({ code, message, retryable, details }: Failure): ResultBody {
+  return {
+    phase: "result",
+    message,
+    status: code === "cancelled" ? "cancelled" : "error",
+    exit_code: codes[code].exit,
+    warnings: [],
+    next_actions: details.next_actions ?? [],
+    // The schema keeps what the contract declares and drops the rest (`cause`).
+    error: { ...details, code, message, retryable },
+  } as ResultBody;
+}
+
+function graceAfter(signal: AbortSignal) {
+  let deadline = Number.POSITIVE_INFINITY;
+  let timer: NodeJS.Timeout | undefined;
+  let expire: (nothing: undefined) => void = () => {};
+  const over = new Promise<undefined>((resolve) => {
+    expire = resolve;
+  });
+  const start = () => {
+    deadline = performance.now() + GRACE;
+    timer = setTimeout(expire, GRACE, undefined);
+  };
+  if (signal.aborted) start();
+  else signal.addEventListener("abort", start, { once: true });
+  return {
+    over,
+    isOver: () => performance.now() > deadline,
+    clear: () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", start);
+    },
+  };
+}
+
+const pause = (ms: number) => new Promise<undefined>((resolve) => setTimeout(resolve, ms, undefined).unref());

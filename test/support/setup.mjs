@@ -1,0 +1,66 @@
+/**
+ * What `npm test` and `npm run demo` need on a fresh clone: the packages of the lockfile, and with --browser a Chromium.
+ * What it cannot install it names. Runs before anything is installed, so: plain JavaScript and Node alone.
+ */
+import { execSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { findChromium } from "./chromium.mjs";
+
+const STAMP = "node_modules/.authline-lockfile";
+
+needsNode(20, 19);
+installPackages();
+if (process.argv.includes("--browser")) await needsChromium();
+
+function needsNode(major, minor) {
+  const [is, isMinor] = process.versions.node.split(".").map(Number);
+  if (is > major || (is === major && isMinor >= minor)) return;
+  stop(`Node ${major}.${minor} or newer is needed; this is ${process.versions.node}.`);
+}
+
+function installPackages() {
+  const lockfile = createHash("sha256").update(readFileSync("package-lock.json")).digest("hex");
+  if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === lockfile) return;
+  run("npm ci --no-audit --no-fund");
+  writeFileSync(STAMP, lockfile);
+}
+
+async function needsChromium() {
+  if (findChromium()) return;
+  const asRoot = process.getuid?.() === 0 ? "" : "sudo -n ";
+  const ways = [
+    [`${asRoot}apt-get install -y --no-install-recommends chromium`, `${asRoot}apt-get update`],
+    ["npx --no-install playwright-core install chromium-headless-shell"],
+  ];
+  for (const [install, ...before] of ways) {
+    if (![...before, install].every(succeeds)) continue;
+    if (findChromium() || (await playwrightHasOne())) return;
+  }
+  stop(
+    "The browser tests need Chromium, Chrome or Edge, and none could be installed here: install one, or say where it is with CHROMIUM_PATH.",
+  );
+}
+
+async function playwrightHasOne() {
+  const { chromium } = await import("playwright-core");
+  return existsSync(chromium.executablePath());
+}
+
+function run(command) {
+  execSync(command, { stdio: ["ignore", 2, 2] });
+}
+
+function succeeds(command) {
+  try {
+    run(command);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function stop(why) {
+  console.error(why);
+  process.exit(1);
+}
