@@ -33,5 +33,19 @@ export default defineConfig({
   platform: "node",
   transform: { define: { AUTHLINE_VERSION: JSON.stringify(version) }, target: "node20.19" },
   plugins: [leaveOut, catalogue],
-  output: { dir: "dist", format: "esm", minify: true, chunkFileNames: "[name]-[hash].js" },
+  output: {
+    dir: "dist",
+    format: "esm",
+    minify: true,
+    chunkFileNames: "[name]-[hash].js",
+    // A file costs more than its bytes: what every command loads is one.
+    codeSplitting: {
+      groups: [
+        {
+          name: "shared",
+          test: /src\/(flow|protocol\/(?!schema)\w+|store\/record|providers\/definition|commands\/command)\.ts|node_modules\/zod\/(?!.*json-schema)|rolldown.runtime/,
+        },
+      ],
+    },
+  },
 });

@@ -4,7 +4,7 @@
  * Rules: bad argv is a flow that throws; help is made from the commands' own tables; what cannot be understood is never
  * guessed at.
  */
-import type { Argv } from "yargs";
+import yargs, { type Argv } from "yargs";
 import type { Command, Options, Positional } from "./commands/command.ts";
 import { commands, type Entry } from "./commands/index.ts";
 import { type Context, createContext, type Process } from "./context.ts";
@@ -13,37 +13,41 @@ import { modesOf } from "./modes.ts";
 import { output } from "./output.ts";
 import type { CommandHelp, Kind, OptionHelp } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
-import { Failure } from "./protocol/failure.ts";
+import { codes, EXIT_READER_GONE, Failure } from "./protocol/failure.ts";
 import { human } from "./render/human.ts";
 import { ndjson } from "./render/ndjson.ts";
 import { openStream, run, type Stream } from "./run.ts";
+import { fileStore, homeOf } from "./store/file.ts";
 
 declare const AUTHLINE_VERSION: string;
 
 export interface Host extends Process {
   onStream(stream: Stream): void;
-  /** Told when stdout cannot be written any more; true when that is to be passed over in silence. */
-  onLost(code: string): boolean;
+  /** Told when stdout cannot be written any more, with what the process must exit with. */
+  onLost(exitCode: number): void;
 }
 
 /** Runs what argv says; when it returns, the result is out. */
 export async function start(host: Host): Promise<void> {
   const call = read(host.argv);
   const modes = modesOf(host, call.json);
-  let silent = false;
-  const stdout = output(1, (code) => {
-    silent = host.onLost(code);
-  });
+  let readerGone = false;
   const stderr = output(2, () => {});
+  const stdout = output(1, (code) => {
+    readerGone = code === "EPIPE" || code === "EOF"; // a reader that leaves is told nothing more
+    if (!readerGone) stderr.write(`Nothing more can be written to stdout (${code}).\n`);
+    host.onLost(readerGone ? EXIT_READER_GONE : codes.store.exit);
+  });
   const words = human(modes);
   const stream = openStream({
     command: call.name,
     kind: call.kind,
     challenges: call.challenges,
+    signal: host.signal,
     now: () => new Date(),
     show(transition) {
       if (modes.stream) stdout.write(ndjson(transition));
-      if (!silent) stderr.write(words(transition));
+      if (!readerGone) stderr.write(words(transition));
     },
   });
   host.onStream(stream);
@@ -83,22 +87,15 @@ export function read(argv: readonly string[], contextOf: ContextOf = realContext
   };
 }
 
-async function* invoke(
-  entry: Entry,
-  rest: readonly string[],
-  context: () => Promise<Context> | Context,
-): Flow<Outcome> {
+async function* invoke(entry: Entry, rest: readonly string[], context: () => Context): Flow<Outcome> {
   const command = await entry.load();
   const args = await parse(entry, command, rest);
-  return yield* command.flow(args, await context());
+  return yield* command.flow(args, context());
 }
 
-type ContextOf = (host: Process) => Promise<Context> | Context;
+type ContextOf = (host: Process) => Context;
 
-async function realContext(host: Process): Promise<Context> {
-  const { fileStore, homeOf } = await import("./store/file.ts");
-  return createContext(host, fileStore(homeOf(host)));
-}
+const realContext: ContextOf = (host) => createContext(host, fileStore(homeOf(host)));
 
 async function* unknown(word: string): Flow<never> {
   const message = word.startsWith("-") ? `Unknown option: ${word}` : `Unknown command: ${word}`;
@@ -118,7 +115,7 @@ async function* version({ node }: Process): Flow<Outcome<"version">> {
 async function parse(entry: Entry, command: Command, rest: readonly string[]): Promise<never> {
   const usage = (message: string, hint = `See: authline ${entry.name} --help`) =>
     new Failure("usage", message, { hint });
-  const parser = await parserFor(entry, command);
+  const parser = parserFor(entry, command);
   let parsed: Record<string, unknown>;
   try {
     parsed = (await parser.parseAsync([...rest])) as Record<string, unknown>;
@@ -157,8 +154,7 @@ const said = (message: string) =>
 
 const dashed = (name: string) => (name.length === 1 ? `-${name}` : `--${name}`);
 
-async function parserFor(entry: Entry | undefined, command: Command | undefined): Promise<Argv> {
-  const { default: yargs } = await import("yargs");
+function parserFor(entry: Entry | undefined, command: Command | undefined): Argv {
   const parser = yargs()
     .scriptName("authline")
     .detectLocale(false)
@@ -196,7 +192,7 @@ const GLOBAL_OPTIONS: OptionHelp[] = [
 async function* help(entry: Entry | undefined): Flow<Outcome<"help">> {
   const entries = entry ? [entry] : commands;
   const described = await Promise.all(entries.map(async (each) => describe(each, await each.load())));
-  const parser = await parserFor(entry, entry && (await entry.load()));
+  const parser = parserFor(entry, entry && (await entry.load()));
   for (const { name, summary, type } of GLOBAL_OPTIONS)
     parser.option(name, { type, describe: summary, group: "Everywhere:" });
   const [first] = described;

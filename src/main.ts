@@ -12,8 +12,6 @@ import { isatty } from "node:tty";
 Object.defineProperty(process, "stdout", { configurable: true, get: () => process.stderr });
 
 const aborter = new AbortController();
-const { codes, EXIT_READER_GONE, Failure } = await import("./protocol/failure.ts");
-
 let stream: import("./run.ts").Stream | undefined;
 /** What the process ends with when stdout cannot be written any more. */
 let lost: number | undefined;
@@ -22,7 +20,7 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"] as const) {
   if (name === "SIGBREAK" && process.platform !== "win32") continue;
   process.on(name, () => {
     if (aborter.signal.aborted) process.exit(); // the second one leaves at once; the exit hook has the last word
-    aborter.abort(new Failure("cancelled", `Cancelled by ${name}.`));
+    aborter.abort(name);
   });
 }
 for (const name of ["uncaughtException", "unhandledRejection"]) {
@@ -32,7 +30,7 @@ for (const name of ["uncaughtException", "unhandledRejection"]) {
   });
 }
 process.on("exit", () => {
-  const code = stream?.end({ thrown: aborter.signal.reason ?? unfinished() }) ?? codes.internal.exit;
+  const code = stream?.abandon() ?? 70; // EX_SOFTWARE: not even the program could be loaded
   process.exitCode = lost ?? code;
 });
 
@@ -48,17 +46,9 @@ await start({
   onStream(opened) {
     stream = opened;
   },
-  onLost(code) {
-    const gone = code === "EPIPE" || code === "EOF";
-    lost = gone ? EXIT_READER_GONE : codes.store.exit;
-    aborter.abort(new Failure("cancelled", `Nothing more can be written to stdout (${code}).`));
-    return gone;
+  onLost(exitCode) {
+    lost = exitCode;
+    aborter.abort("the reader of stdout");
   },
 });
 process.exit();
-
-function unfinished() {
-  return new Failure("internal", "authline ended before its work was done: something stopped the process.", {
-    hint: "Nothing that was stored is lost. Please report this with the command you ran.",
-  });
-}

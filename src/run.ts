@@ -7,7 +7,7 @@
 import type { Flow, Outcome } from "./flow.ts";
 import type { Kind } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
-import { asFailure, codes, exits, type Failure } from "./protocol/failure.ts";
+import { asFailure, codes, exits, Failure } from "./protocol/failure.ts";
 import { type Body, machineFor, type ResultBody, type State, type Transition } from "./protocol/machine.ts";
 
 /** What an aborted flow may take to tidy up, in milliseconds. */
@@ -19,6 +19,8 @@ export interface StreamOptions {
   kind: Kind;
   /** Whether the command may put a challenge (`auth_url`, `device_code`) to somebody. */
   challenges: boolean;
+  /** The one that the flow's context holds. Its reason names what cancelled the command: "SIGINT". */
+  signal: AbortSignal;
   now(): Date;
   /** Called with each transition in order: render and write. Must not throw. */
   show(transition: Transition): void;
@@ -28,11 +30,13 @@ export interface Stream {
   say(body: Body): void;
   /** Ends the stream. Only the first call does; every call returns the exit code of the result that got out. */
   end(ending: { outcome: Outcome } | { thrown: unknown }): number;
+  /** Ends the stream of a process that stops in mid-flow, because it was cancelled or for no reason that anybody knows. */
+  abandon(): number;
   /** The exit code, once the result is out. */
   readonly exitCode: number | undefined;
 }
 
-export function openStream({ command, kind, challenges, now, show }: StreamOptions): Stream {
+export function openStream({ command, kind, challenges, signal, now, show }: StreamOptions): Stream {
   const machine = machineFor(kind);
   const startedAt = now().getTime();
   let state: State = challenges ? "working" : "quiet";
@@ -49,19 +53,21 @@ export function openStream({ command, kind, challenges, now, show }: StreamOptio
     show(transition);
   };
 
+  const end: Stream["end"] = (ending) => {
+    say("outcome" in ending ? succeeded(ending.outcome) : failed(asFailure(ending.thrown)));
+    return exitCode ?? codes.internal.exit;
+  };
   return {
     say,
-    end(ending) {
-      say("outcome" in ending ? succeeded(ending.outcome) : failed(asFailure(ending.thrown)));
-      return exitCode ?? codes.internal.exit;
-    },
+    end,
+    abandon: () => end({ thrown: signal.aborted ? cancelled(signal) : unfinished() }),
     get exitCode() {
       return exitCode;
     },
   };
 }
 
-/** Pulls the flow to its end and returns the exit code. `signal` is the one that the flow's context holds. */
+/** Pulls the flow to its end and returns the exit code. */
 export async function run(stream: Stream, flow: Flow<Outcome>, signal: AbortSignal): Promise<number> {
   const patience = graceAfter(signal);
   try {
@@ -73,9 +79,9 @@ export async function run(stream: Stream, flow: Flow<Outcome>, signal: AbortSign
     }
     // The machine ended the stream, or the flow did not heed the abort: let it run its `finally`, but not for long.
     await Promise.race([flow.return(undefined as never), patience.over, pause(GRACE)]);
-    return stream.end({ thrown: signal.reason });
+    return stream.abandon();
   } catch (thrown) {
-    return stream.end({ thrown: signal.aborted ? signal.reason : thrown });
+    return stream.end({ thrown: signal.aborted ? cancelled(signal) : thrown });
   } finally {
     patience.clear();
   }
@@ -103,6 +109,13 @@ function failed({ code, message, retryable, details }: Failure): ResultBody {
     error: { ...details, code, message, retryable },
   } as ResultBody;
 }
+
+const cancelled = ({ reason }: AbortSignal) => new Failure("cancelled", `Cancelled by ${reason}.`, { cause: reason });
+
+const unfinished = () =>
+  new Failure("internal", "authline ended before its work was done: something stopped the process.", {
+    hint: "Nothing that was stored is lost. Please report this with the command you ran.",
+  });
 
 function graceAfter(signal: AbortSignal) {
   let deadline = Number.POSITIVE_INFINITY;

@@ -5,7 +5,7 @@
  * Rule: a secret stands in exactly one place, `token.access_token`.
  */
 import * as z from "zod/mini";
-import { text, timestamp } from "./shapes.ts";
+import { lazily, text, timestamp } from "./shapes.ts";
 
 /** `pending`, `connected`, `expired` (refresh possible), `revoked` (login needed), `absent`. */
 export const RecordStatus = z.enum(["pending", "connected", "expired", "revoked", "absent"]);
@@ -13,75 +13,87 @@ export type RecordStatus = z.infer<typeof RecordStatus>;
 
 const whose = { provider: z.string(), connection: z.string() };
 
-const ConnectionStatus = z.object({
-  ...whose,
-  record_status: RecordStatus,
-  issuer: z.optional(z.string()),
-  client_id: z.optional(text()),
-  flow: z.optional(z.string()),
-  scope: z.optional(text(4000)),
-  expires_at: z.optional(timestamp()),
-  refreshable: z.optional(z.boolean()),
-  account: z.optional(text()),
-  updated_at: z.optional(timestamp()),
-  /** Why a record that is there cannot be used. */
-  problem: z.optional(text()),
-});
-
-const Option = z.object({
-  name: z.string(),
-  summary: z.string(),
-  type: z.enum(["string", "boolean"]),
-  placeholder: z.optional(z.string()),
-  default: z.optional(z.string()),
-  choices: z.optional(z.array(z.string())),
-});
-
-const CommandHelp = z.object({
-  name: z.string(),
-  usage: z.string(),
-  summary: z.string(),
-  positionals: z.array(z.object({ name: z.string(), summary: z.string(), required: z.boolean() })),
-  options: z.array(Option),
-  examples: z.array(z.string()),
-});
-
-export const outcomes = {
-  login: z.object({
+const ConnectionStatus = lazily(() =>
+  z.object({
     ...whose,
     record_status: RecordStatus,
-    scope: z.optional(text(1200)),
+    issuer: z.optional(z.string()),
+    client_id: z.optional(text()),
+    flow: z.optional(z.string()),
+    scope: z.optional(text(4000)),
     expires_at: z.optional(timestamp()),
+    refreshable: z.optional(z.boolean()),
     account: z.optional(text()),
+    updated_at: z.optional(timestamp()),
+    /** Why a record that is there cannot be used. */
+    problem: z.optional(text()),
   }),
-  token: z.object({
-    ...whose,
-    access_token: z.string(),
-    token_type: text(40),
-    scope: z.optional(text(1200)),
-    expires_at: z.optional(timestamp()),
-    expires_in: z.optional(z.int()),
-    refreshed: z.boolean(),
+);
+
+const Option = lazily(() =>
+  z.object({
+    name: z.string(),
+    summary: z.string(),
+    type: z.enum(["string", "boolean"]),
+    placeholder: z.optional(z.string()),
+    default: z.optional(z.string()),
+    choices: z.optional(z.array(z.string())),
   }),
-  status: z.object({ connections: z.array(ConnectionStatus) }),
-  logout: z.object({
-    connections: z.array(
-      z.object({
-        ...whose,
-        record_status: RecordStatus,
-        /** What became of each token at the server. */
-        revoked: z.array(z.object({ token_type_hint: z.string(), state: z.enum(["done", "skipped", "failed"]) })),
-      }),
-    ),
+);
+
+const CommandHelp = lazily(() =>
+  z.object({
+    name: z.string(),
+    usage: z.string(),
+    summary: z.string(),
+    positionals: z.array(z.object({ name: z.string(), summary: z.string(), required: z.boolean() })),
+    options: z.array(Option()),
+    examples: z.array(z.string()),
   }),
+);
+
+export const outcomes = {
+  login: lazily(() =>
+    z.object({
+      ...whose,
+      record_status: RecordStatus,
+      scope: z.optional(text(1200)),
+      expires_at: z.optional(timestamp()),
+      account: z.optional(text()),
+    }),
+  ),
+  token: lazily(() =>
+    z.object({
+      ...whose,
+      access_token: z.string(),
+      token_type: text(40),
+      scope: z.optional(text(1200)),
+      expires_at: z.optional(timestamp()),
+      expires_in: z.optional(z.int()),
+      refreshed: z.boolean(),
+    }),
+  ),
+  status: lazily(() => z.object({ connections: z.array(ConnectionStatus()) })),
+  logout: lazily(() =>
+    z.object({
+      connections: z.array(
+        z.object({
+          ...whose,
+          record_status: RecordStatus,
+          /** What became of each token at the server. */
+          revoked: z.array(z.object({ token_type_hint: z.string(), state: z.enum(["done", "skipped", "failed"]) })),
+        }),
+      ),
+    }),
+  ),
   /** `text` is what a person reads, `commands` what a program reads. */
-  help: z.object({ text: z.string(), commands: z.array(CommandHelp), options: z.array(Option) }),
-  version: z.object({ version: z.string(), contract: z.int(), node: z.string() }),
-  schema: z.object({ schema: z.record(z.string(), z.unknown()) }),
+  help: lazily(() => z.object({ text: z.string(), commands: z.array(CommandHelp()), options: z.array(Option()) })),
+  version: lazily(() => z.object({ version: z.string(), contract: z.int(), node: z.string() })),
+  schema: lazily(() => z.object({ schema: z.record(z.string(), z.unknown()) })),
 } as const;
 
 export type Kind = keyof typeof outcomes;
-export type DataOf<K extends Kind> = z.infer<(typeof outcomes)[K]>;
-export type ConnectionStatus = z.infer<typeof ConnectionStatus>;
-export type CommandHelp = z.infer<typeof CommandHelp>;
-export type OptionHelp = z.infer<typeof Option>;
+export type DataOf<K extends Kind> = z.infer<ReturnType<(typeof outcomes)[K]>>;
+export type ConnectionStatus = z.infer<ReturnType<typeof ConnectionStatus>>;
+export type CommandHelp = z.infer<ReturnType<typeof CommandHelp>>;
+export type OptionHelp = z.infer<ReturnType<typeof Option>>;

@@ -5,9 +5,9 @@
  * here, on its way through the schema; fields that are not declared here never get out.
  */
 import * as z from "zod/mini";
-import { type Kind, outcomes } from "./data.ts";
+import { type DataOf, type Kind, outcomes } from "./data.ts";
 import { type Code, codes } from "./failure.ts";
-import { httpUrl, text, timestamp, uint } from "./shapes.ts";
+import { httpUrl, lazily, text, timestamp, uint } from "./shapes.ts";
 
 export const VERSION = 1;
 
@@ -32,72 +32,77 @@ export const ErrorCode = z.enum(
   Object.keys(codes).filter((code) => code !== "cancelled") as Exclude<Code, "cancelled">[],
 );
 
-const NextAction = z.object({ id: z.string(), argv: z.array(z.string()), description: text() });
-const Warning = z.object({ code: z.string(), message: text(600) });
-const next_actions = z.array(NextAction);
+const said = () => ({ message: text(1900), session_id: z.optional(z.string()) });
+const whose = () => ({ provider: z.string(), connection: z.string() });
+const deadline = () => ({ expires_at: timestamp(), expires_in: uint() });
+const next_actions = lazily(() =>
+  z.array(z.object({ id: z.string(), argv: z.array(z.string()), description: text() })),
+);
 
 /** On every line. Stamped by the loop and by nobody else. */
-const stamp = {
-  v: z.literal(VERSION),
-  seq: uint(),
-  time: timestamp(),
-  command: z.string(),
+const stamp = lazily(() => ({ v: z.literal(VERSION), seq: uint(), time: timestamp(), command: z.string() }));
+
+/** The three phases that a flow may yield. */
+export const notices = {
+  /** Somebody must open a URL. */
+  auth_url: lazily(() =>
+    z.object({
+      ...stamp(),
+      phase: z.literal("auth_url"),
+      ...said(),
+      ...whose(),
+      auth_url: httpUrl(),
+      redirect_uri: z.string(),
+      reach: z.enum(["this_host", "anywhere"]),
+      ...deadline(),
+      browser_opened: z.boolean(),
+      next_actions: next_actions(),
+    }),
+  ),
+  /** Somebody must type a code. Not RFC 8628's `device_code`, which is a credential. */
+  device_code: lazily(() =>
+    z.object({
+      ...stamp(),
+      phase: z.literal("device_code"),
+      ...said(),
+      ...whose(),
+      user_code: text(),
+      verification_uri: httpUrl(),
+      verification_uri_complete: z.optional(httpUrl()),
+      ...deadline(),
+      interval: z.number(),
+      next_actions: next_actions(),
+    }),
+  ),
+  /** Nothing to do, something happened. */
+  progress: lazily(() =>
+    z.object({
+      ...stamp(),
+      phase: z.literal("progress"),
+      ...said(),
+      step: Step,
+      state: z.enum(["started", "waiting", "retrying", "done", "skipped", "failed"]),
+      attempt: z.optional(uint()),
+      retry_in: z.optional(z.number()),
+      remaining: z.optional(uint()),
+      reason: z.optional(text()),
+    }),
+  ),
 };
-const said = { message: text(1900), session_id: z.optional(z.string()) };
-const whose = { provider: z.string(), connection: z.string() };
-const deadline = { expires_at: timestamp(), expires_in: uint() };
 
-export const AuthUrl = z.object({
-  ...stamp,
-  phase: z.literal("auth_url"),
-  ...said,
-  ...whose,
-  auth_url: httpUrl(),
-  redirect_uri: z.string(),
-  reach: z.enum(["this_host", "anywhere"]),
-  ...deadline,
-  browser_opened: z.boolean(),
-  next_actions,
-});
-
-export const DeviceCode = z.object({
-  ...stamp,
-  phase: z.literal("device_code"),
-  ...said,
-  ...whose,
-  user_code: text(),
-  verification_uri: httpUrl(),
-  verification_uri_complete: z.optional(httpUrl()),
-  ...deadline,
-  interval: z.number(),
-  next_actions,
-});
-
-export const Progress = z.object({
-  ...stamp,
-  phase: z.literal("progress"),
-  ...said,
-  step: Step,
-  state: z.enum(["started", "waiting", "retrying", "done", "skipped", "failed"]),
-  attempt: z.optional(uint()),
-  retry_in: z.optional(z.number()),
-  remaining: z.optional(uint()),
-  reason: z.optional(text()),
-});
-
-const ended = {
-  ...stamp,
+/** What stands on every result. */
+const end = <S extends string>(status: S, message = text(1900)) => ({
+  ...stamp(),
   phase: z.literal("result"),
-  ...said,
-};
-const closing = {
+  ...said(),
+  message,
+  status: z.literal(status),
   exit_code: uint(),
   duration_ms: uint(),
-  warnings: z.array(Warning),
-  next_actions,
-};
+  warnings: z.array(z.object({ code: z.string(), message: text(600) })),
+  next_actions: next_actions(),
+});
 
-/** `error` of a result, for one list of codes. */
 const problem = <C extends z.ZodMiniType>(code: C) =>
   z.object({
     code,
@@ -110,50 +115,40 @@ const problem = <C extends z.ZodMiniType>(code: C) =>
     http_status: z.optional(uint()),
   });
 
-const failing = { ...said, message: text(800) };
-export const ErrorResult = z.object({
-  ...ended,
-  ...failing,
-  status: z.literal("error"),
-  ...closing,
-  error: problem(ErrorCode),
-});
-export const CancelledResult = z.object({
-  ...ended,
-  ...failing,
-  status: z.literal("cancelled"),
-  ...closing,
-  error: problem(z.literal("cancelled")),
-});
+/** The results that say why there is no outcome. */
+export const failures = {
+  error: lazily(() => z.object({ ...end("error", text(800)), error: problem(ErrorCode) })),
+  cancelled: lazily(() => z.object({ ...end("cancelled", text(800)), error: problem(z.literal("cancelled")) })),
+};
 
-/** The results that carry `data` of one shape. */
-export const resultsWith = <D extends z.ZodMiniType>(data: D) =>
-  [
-    z.object({ ...ended, status: z.literal("success"), ...closing, data }),
-    z.object({ ...ended, status: z.literal("started"), ...closing, data }),
-    z.object({ ...ended, status: z.literal("pending"), ...closing, data }),
-  ] as const;
+/** The results that carry `data`, whose shape is the command's kind of outcome. */
+export const successes = {
+  success: <K extends Kind>(kind: K) => z.object({ ...end("success"), data: dataOf(kind) }),
+  started: <K extends Kind>(kind: K) => z.object({ ...end("started"), data: dataOf(kind) }),
+  pending: <K extends Kind>(kind: K) => z.object({ ...end("pending"), data: dataOf(kind) }),
+};
 
-/** Every line that a command whose outcome is of `kind` may write. */
-export const eventOf = (kind: Kind) =>
-  z.discriminatedUnion("phase", [
-    AuthUrl,
-    DeviceCode,
-    Progress,
-    z.discriminatedUnion("status", [
-      ...resultsWith(outcomes[kind] as z.ZodMiniType<Data>),
-      ErrorResult,
-      CancelledResult,
-    ]),
-  ]);
+const dataOf = <K extends Kind>(kind: K) => outcomes[kind]() as unknown as z.ZodMiniType<DataOf<K>>;
 
-type Data = z.infer<(typeof outcomes)[Kind]>;
-export type PhaseEvent = z.infer<ReturnType<typeof eventOf>>;
+/** The one shape that a line of this phase and status may have; undefined where there is none. */
+export function shapeOf({ phase, status }: { phase?: unknown; status?: unknown }, kind: Kind) {
+  if (isKey(notices, phase)) return notices[phase]();
+  if (phase !== "result") return undefined;
+  if (isKey(failures, status)) return failures[status]();
+  return isKey(successes, status) ? successes[status](kind) : undefined;
+}
+
+const isKey = <T extends object>(table: T, key: unknown): key is keyof T =>
+  typeof key === "string" && Object.hasOwn(table, key);
+
+type Shape<T extends Record<string, (kind: Kind) => z.ZodMiniType>> = z.infer<ReturnType<T[keyof T]>>;
+type Challenge = Shape<typeof notices>;
+export type Result = Shape<typeof failures> | Shape<typeof successes>;
+export type PhaseEvent = Challenge | Result;
 export type Phase = PhaseEvent["phase"];
-export type Result = Extract<PhaseEvent, { phase: "result" }>;
 
 type Stamped = "v" | "seq" | "time" | "command" | "session_id";
 type Body<E> = E extends unknown ? Omit<E, Stamped> : never;
 /** What a flow may yield: the three phases that are not `result`. */
-export type Notice = Body<Exclude<PhaseEvent, Result>>;
+export type Notice = Body<Challenge>;
 export type ProgressNotice = Extract<Notice, { phase: "progress" }>;

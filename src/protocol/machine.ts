@@ -8,7 +8,7 @@
  * a line becomes a `result` `internal`; and it hands on the parsed event, so that an undeclared field never gets out.
  */
 import type { Kind } from "./data.ts";
-import { eventOf, type Notice, type Phase, type PhaseEvent, type Result } from "./event.ts";
+import { type Notice, type Phase, type PhaseEvent, type Result, shapeOf } from "./event.ts";
 import { codes } from "./failure.ts";
 import { bytes, clip } from "./text.ts";
 
@@ -48,13 +48,13 @@ const LONG: ReadonlySet<Kind> = new Set(["help", "schema", "status", "logout", "
 export type Machine = (state: State, stamp: Stamp, body: Body) => Transition;
 
 export function machineFor(kind: Kind): Machine {
-  const schema = eventOf(kind);
-
   const accept = (state: State, stamp: Stamp, body: Body): Transition | string => {
-    const parsed = schema.safeParse({ ...stamp, ...body });
+    const shape = shapeOf(body, kind);
+    if (!shape) return "an event of no known phase";
+    const parsed = shape.safeParse({ ...body, ...stamp });
     if (!parsed.success) {
       // Paths only: zod's messages may quote the value.
-      return `malformed ${String(body?.phase)} (${parsed.error.issues.map((issue) => issue.path.join(".")).join(", ")})`;
+      return `malformed ${body.phase} (${parsed.error.issues.map((issue) => issue.path.join(".")).join(", ")})`;
     }
     const event = shortened(parsed.data);
     const to = (table[state] as Partial<Record<Phase, State>>)[event.phase];

@@ -1,14 +1,16 @@
 /** The contract as JSON Schema 2020-12, open to fields and words that later versions add. */
 import * as z from "zod/mini";
-import { outcomes } from "./data.ts";
-import { AuthUrl, CancelledResult, DeviceCode, ErrorCode, ErrorResult, Progress, resultsWith, Step } from "./event.ts";
+import { type Kind, outcomes } from "./data.ts";
+import { ErrorCode, failures, notices, Step, successes } from "./event.ts";
 
 /** Lists that may grow: a reader takes any string. */
 const OPEN: ReadonlySet<unknown> = new Set([Step, ErrorCode]);
 
 export function eventSchema(): Record<string, unknown> {
-  const results = Object.values(outcomes).flatMap((data) => resultsWith(data as z.ZodMiniType));
-  const event = z.union([AuthUrl, DeviceCode, Progress, ...results, ErrorResult, CancelledResult]);
+  const kinds = Object.keys(outcomes) as Kind[];
+  const results = kinds.flatMap((kind) => Object.values(successes).map((shape) => shape(kind)));
+  const fixed = [...Object.values(notices), ...Object.values(failures)].map((shape) => shape());
+  const event = z.union([...fixed, ...results]);
   const schema = z.toJSONSchema(event, {
     io: "input", // the default closes every object
     override({ zodSchema, jsonSchema }) {

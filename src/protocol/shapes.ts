@@ -2,6 +2,18 @@
 import * as z from "zod/mini";
 import { clip, neutralise } from "./text.ts";
 
+// Compiling a parser pays after hundreds of values; a call has a dozen.
+z.config({ jitless: true });
+
+/** Built when first asked for: a call pays for the few shapes that it uses. */
+export function lazily<T>(build: () => T): () => T {
+  let built: T | undefined;
+  return () => {
+    built ??= build();
+    return built;
+  };
+}
+
 /** A string for people: neutralised and cut to `limit` bytes. */
 export const text = (limit = 300) => z.string().check(z.overwrite((value) => clip(neutralise(value), limit)));
 

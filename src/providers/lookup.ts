@@ -9,7 +9,7 @@ const CATALOGUE = new URL("./catalogue/", import.meta.url);
 export function builtIn(name: string): Definition | undefined {
   const file = new URL(`${encodeURIComponent(name)}.json`, CATALOGUE);
   if (!existsSync(file)) return undefined;
-  return Definition.parse(JSON.parse(readFileSync(file, "utf8")));
+  return Definition().parse(JSON.parse(readFileSync(file, "utf8")));
 }
 
 export function builtInNames(): string[] {

@@ -30,7 +30,7 @@ export function fileStore(home: string): Store {
     directory: connections,
     name: `${connection}@${provider}`,
   });
-  const connection = async (provider: string, name: string) => read(placeOf(provider, name), Connection);
+  const connection = async (provider: string, name: string) => read(placeOf(provider, name), Connection());
 
   return {
     connection,
@@ -57,7 +57,7 @@ export function fileStore(home: string): Store {
       return found;
     },
     async keep(record) {
-      write(placeOf(record.provider, record.connection), record, Connection);
+      write(placeOf(record.provider, record.connection), record, Connection());
     },
     async remove(provider, name) {
       const { directory, name: file } = placeOf(provider, name);
@@ -67,10 +67,10 @@ export function fileStore(home: string): Store {
       return true;
     },
     async learned(provider) {
-      return read({ directory: providers, name: provider }, Learned);
+      return read({ directory: providers, name: provider }, Learned());
     },
     async learn(learned) {
-      write({ directory: providers, name: learned.provider }, learned, Learned);
+      write({ directory: providers, name: learned.provider }, learned, Learned());
     },
   };
 }

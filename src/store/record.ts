@@ -6,70 +6,77 @@
  */
 import * as z from "zod/mini";
 import type { RecordStatus } from "../protocol/data.ts";
+import { lazily } from "../protocol/shapes.ts";
 import { Definition } from "../providers/definition.ts";
 
 /** Names of providers and connections: fit for a file name on every system, and for an argv. */
 export const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
-const Name = z.string().check(z.regex(NAME));
+const Name = lazily(() => z.string().check(z.regex(NAME)));
 
 /** The authorization server that issued a credential, as it was then (RFC 8414 §2): the only one it is ever sent to. */
-const Server = z.object({
-  issuer: z.string(),
-  token_endpoint: z.optional(z.string()),
-  revocation_endpoint: z.optional(z.string()),
-  userinfo_endpoint: z.optional(z.string()),
-  end_session_endpoint: z.optional(z.string()),
-  jwks_uri: z.optional(z.string()),
-  id_token_signing_alg_values_supported: z.optional(z.array(z.string())),
-});
-export type Server = z.infer<typeof Server>;
+const Server = lazily(() =>
+  z.object({
+    issuer: z.string(),
+    token_endpoint: z.optional(z.string()),
+    revocation_endpoint: z.optional(z.string()),
+    userinfo_endpoint: z.optional(z.string()),
+    end_session_endpoint: z.optional(z.string()),
+    jwks_uri: z.optional(z.string()),
+    id_token_signing_alg_values_supported: z.optional(z.array(z.string())),
+  }),
+);
+export type Server = z.infer<ReturnType<typeof Server>>;
 
 /** RFC 7591 §2. */
 export const AuthMethod = z.enum(["none", "client_secret_basic", "client_secret_post"]);
 export type AuthMethod = z.infer<typeof AuthMethod>;
 
-const Client = z.object({ client_id: z.string(), token_endpoint_auth_method: AuthMethod });
+const Client = lazily(() => z.object({ client_id: z.string(), token_endpoint_auth_method: AuthMethod }));
 
-export const Connection = z.object({
-  v: z.literal(1),
-  provider: Name,
-  connection: Name,
-  /** The grant that the credential came from. */
-  flow: z.string(),
-  server: Server,
-  client: Client,
-  token_type: z.string(),
-  /** Granted, not asked for. */
-  scope: z.optional(z.string()),
-  /** Asked for: what the next login of this connection asks for again. */
-  requested_scope: z.optional(z.string()),
-  account: z.optional(z.string()),
-  /** RFC 3339. Absent: the server did not say that the access token ends. */
-  expires_at: z.optional(z.string()),
-  created_at: z.string(),
-  updated_at: z.string(),
-  /** A new access token can be had without a person. */
-  refreshable: z.boolean(),
-  /** The server has refused the refresh token for good. */
-  revoked: z.optional(z.literal(true)),
-  secrets: z.object({
-    access_token: z.optional(z.string()),
-    refresh_token: z.optional(z.string()),
-    id_token: z.optional(z.string()),
-    client_secret: z.optional(z.string()),
+export const Connection = lazily(() =>
+  z.object({
+    v: z.literal(1),
+    provider: Name(),
+    connection: Name(),
+    /** The grant that the credential came from. */
+    flow: z.string(),
+    server: Server(),
+    client: Client(),
+    token_type: z.string(),
+    /** Granted, not asked for. */
+    scope: z.optional(z.string()),
+    /** Asked for: what the next login of this connection asks for again. */
+    requested_scope: z.optional(z.string()),
+    account: z.optional(z.string()),
+    /** RFC 3339. Absent: the server did not say that the access token ends. */
+    expires_at: z.optional(z.string()),
+    created_at: z.string(),
+    updated_at: z.string(),
+    /** A new access token can be had without a person. */
+    refreshable: z.boolean(),
+    /** The server has refused the refresh token for good. */
+    revoked: z.optional(z.literal(true)),
+    secrets: z.object({
+      access_token: z.optional(z.string()),
+      refresh_token: z.optional(z.string()),
+      id_token: z.optional(z.string()),
+      client_secret: z.optional(z.string()),
+    }),
   }),
-});
-export type Connection = z.infer<typeof Connection>;
+);
+export type Connection = z.infer<ReturnType<typeof Connection>>;
 
 /** What the last login of a provider taught: how to reach it by name alone. */
-export const Learned = z.object({
-  v: z.literal(1),
-  provider: Name,
-  definition: z.partial(Definition),
-  client: z.optional(z.partial(Client)),
-  secrets: z.object({ client_secret: z.optional(z.string()) }),
-});
-export type Learned = z.infer<typeof Learned>;
+export const Learned = lazily(() =>
+  z.object({
+    v: z.literal(1),
+    provider: Name(),
+    definition: z.partial(Definition()),
+    client: z.optional(z.partial(Client())),
+    secrets: z.object({ client_secret: z.optional(z.string()) }),
+  }),
+);
+export type Learned = z.infer<ReturnType<typeof Learned>>;
 
 /** Seconds until the access token ends; Infinity where nobody said that it does. */
 export function timeToLive({ expires_at }: Pick<Connection, "expires_at">, now: Date): number {
