@@ -2,9 +2,10 @@
  * The one build: an ESM bundle with lazily loaded chunks, and the catalogue beside it.
  *
  * What `token` would pay for and never use is left out: conf brings a JSON Schema validator that only runs when a schema
- * is given (none is), and yargs measures strings in a way that only matters for text beyond ASCII (there is none).
+ * is given (none is), and yargs measures strings in a way that only matters for text beyond ASCII (there is none). conf's
+ * writer also catches signals, and sends them again: that would cut off the tidying up that main.ts gives a flow time for.
  */
-import { cpSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { defineConfig, type Plugin } from "rolldown";
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
@@ -13,6 +14,7 @@ const NOT_NEEDED: Record<string, string> = {
   "ajv/dist/2020.js": "export class Ajv2020 {}",
   "ajv-formats": "export default () => {};",
   semver: "export default {};",
+  "when-exit": "export default () => () => {};",
   "string-width": "export default (text) => text.length;",
 };
 
@@ -28,11 +30,32 @@ const catalogue: Plugin = {
   writeBundle: () => cpSync("src/providers/catalogue", "dist/catalogue", { recursive: true }),
 };
 
+/** Their licences ask to go wherever their code goes. */
+const licences: Plugin = {
+  name: "licences",
+  generateBundle(_, bundle) {
+    const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
+    const folders = chunks.flatMap(({ moduleIds }) =>
+      moduleIds.flatMap((id) => id.match(/.*\/node_modules\/(@[^/]+\/)?[^/]+/)?.[0] ?? []),
+    );
+    const texts = [...new Set(folders)].sort().map((folder) => {
+      const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, "utf8"));
+      const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
+      return `${name} ${version} (${license})\n\n${file ? readFileSync(`${folder}/${file}`, "utf8").trim() : ""}\n`;
+    });
+    this.emitFile({
+      type: "asset",
+      fileName: "THIRD_PARTY_LICENSES.txt",
+      source: texts.join(`\n${"-".repeat(80)}\n\n`),
+    });
+  },
+};
+
 export default defineConfig({
   input: { authline: "src/main.ts" },
   platform: "node",
   transform: { define: { AUTHLINE_VERSION: JSON.stringify(version) }, target: "node20.19" },
-  plugins: [leaveOut, catalogue],
+  plugins: [leaveOut, catalogue, licences],
   output: {
     dir: "dist",
     format: "esm",
