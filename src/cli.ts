@@ -98,8 +98,34 @@ type ContextOf = (host: Process) => Context;
 const realContext: ContextOf = (host) => createContext(host, fileStore(homeOf(host)));
 
 async function* unknown(word: string): Flow<never> {
-  const message = word.startsWith("-") ? `Unknown option: ${word}` : `Unknown command: ${word}`;
-  throw new Failure("usage", message, { hint: `Commands are ${commands.map(({ name }) => name).join(", ")}.` });
+  const isOption = word.startsWith("-");
+  const known = isOption ? GLOBAL_OPTIONS : commands;
+  throw new Failure("usage", `There is no ${isOption ? "option" : "command"} ${word}.`, {
+    hint: (await didYouMean(word, known, isOption)) ?? `Commands are ${commands.map(({ name }) => name).join(", ")}.`,
+    next_actions: [helpAction()],
+  });
+}
+
+const helpAction = (entry?: Entry) => ({
+  id: "help",
+  argv: ["authline", ...(entry ? entry.name.split(" ") : []), "--help"],
+  description: "See how it is used.",
+});
+
+/** Undefined where nothing that is known is near. */
+async function didYouMean(
+  word: string,
+  known: readonly { name: string }[],
+  isOption: boolean,
+): Promise<string | undefined> {
+  const { closest, distance } = await import("fastest-levenshtein");
+  const bare = word.replace(/^-+/, "");
+  const nearest = closest(
+    bare,
+    known.map(({ name }) => name),
+  );
+  if (nearest === undefined || distance(bare, nearest) > Math.ceil(nearest.length / 3)) return undefined;
+  return `Did you mean ${isOption ? "--" : ""}${nearest}?`;
 }
 
 async function* version({ node }: Process): Flow<Outcome<"version">> {
@@ -114,71 +140,78 @@ async function* version({ node }: Process): Flow<Outcome<"version">> {
 
 async function parse(entry: Entry, command: Command, rest: readonly string[]): Promise<never> {
   const usage = (message: string, hint = `See: authline ${entry.name} --help`) =>
-    new Failure("usage", message, { hint });
-  const parser = parserFor(entry, command);
-  let parsed: Record<string, unknown>;
-  try {
-    parsed = (await parser.parseAsync([...rest])) as Record<string, unknown>;
-  } catch (error) {
-    throw usage(said((error as Error).message));
-  }
+    new Failure("usage", message, { hint, next_actions: [helpAction(entry)] });
+  const parsed = parserFor(command).parseSync(withValues(rest, command.options)) as Record<string, unknown>;
 
   const args: Record<string, unknown> = {};
-  const words = (parsed["_"] as unknown[]).map(String);
+  const { _: bare, $0, ...named } = parsed;
+  for (const [name, value] of Object.entries(named)) {
+    const option = command.options[name];
+    if (!option) {
+      const known = [...optionHelp(command.options), ...GLOBAL_OPTIONS];
+      throw usage(`There is no option ${dashed(name)} for ${entry.name}.`, await didYouMean(name, known, true));
+    }
+    if (Array.isArray(value)) throw usage(`--${name} was given twice.`);
+    if (option.type === "string" && (typeof value !== "string" || value === ""))
+      throw usage(`--${name} needs a value.`);
+  }
+  for (const [name, option] of Object.entries(command.options)) {
+    const value = (named[name] as string | undefined) ?? option.default;
+    if (option.type === "boolean") args[name] = named[name] === true;
+    else if (value !== undefined) args[name] = option.parse(value, `--${name}`);
+  }
+
+  const words = (bare as unknown[]).map(String);
   for (const [name, { required, parse }] of Object.entries(command.positionals)) {
     const word = words.shift();
     if (word !== undefined) args[name] = parse(word, `<${name}>`);
     else if (required) throw usage(`<${name}> is missing.`);
   }
-  if (words.length > 0) throw usage(`Unexpected argument: ${words[0]}`);
-
-  for (const [name, option] of Object.entries(command.options)) {
-    const value = parsed[name];
-    if (Array.isArray(value)) throw usage(`--${name} was given twice.`);
-    if (option.type === "boolean") args[name] = value === true;
-    else if (typeof value === "string") args[name] = option.parse(value, `--${name}`);
-    else if (value !== undefined) throw usage(`--${name} needs a value.`);
-    else if (option.default !== undefined) args[name] = option.parse(option.default, `--${name}`);
-  }
+  if (words[0] !== undefined) throw usage(`There is one argument too many: ${words[0]}`);
   return args as never;
 }
 
-/** yargs' words, less its habits. */
-const said = (message: string) =>
-  message
-    .replace(
-      /^Unknown arguments?: (.+)$/,
-      (_, names: string) => `Unknown option: ${names.split(", ").map(dashed).join(", ")}`,
-    )
-    .replace(/^Not enough arguments following: (.+)$/, (_, name: string) => `${dashed(name)} needs a value.`);
+/** An option that takes a value takes the next word, whatever it looks like, unless that is an option itself. */
+function withValues(rest: readonly string[], options: Options): string[] {
+  const joined: string[] = [];
+  for (let index = 0; index < rest.length; index++) {
+    const word = rest[index] as string;
+    if (word === "--") return [...joined, ...rest.slice(index)];
+    const next = rest[index + 1];
+    const takesNext = options[word.slice(2)]?.type === "string" && word.startsWith("--") && next?.startsWith("-");
+    if (takesNext && next !== undefined && next !== "--" && !options[next.replace(/^--([^=]*).*$/s, "$1")]) {
+      joined.push(`${word}=${next}`);
+      index++;
+    } else {
+      joined.push(word);
+    }
+  }
+  return joined;
+}
 
 const dashed = (name: string) => (name.length === 1 ? `-${name}` : `--${name}`);
 
-function parserFor(entry: Entry | undefined, command: Command | undefined): Argv {
-  const parser = yargs()
+function parserFor(command: Command): Argv {
+  const parser = bareParser();
+  for (const [name, { type }] of Object.entries(command.options)) parser.option(name, { type });
+  return parser;
+}
+
+const bareParser = (): Argv =>
+  yargs()
     .scriptName("authline")
     .detectLocale(false)
     .help(false)
     .version(false)
     .exitProcess(false)
     .fail(false)
-    .wrap(80)
-    .strictOptions()
     .parserConfiguration({
+      "boolean-negation": false,
       "camel-case-expansion": false,
       "dot-notation": false,
       "parse-numbers": false,
       "parse-positional-numbers": false,
-      "boolean-negation": false,
-      "unknown-options-as-args": false,
     });
-  for (const { name, summary, type, placeholder, default: initial } of optionHelp(command?.options ?? {})) {
-    const described = initial === undefined ? summary : `${summary} [${initial}]`;
-    parser.option(name, { type, describe: described, ...(placeholder && { requiresArg: true }) });
-  }
-  if (!entry) for (const { name, summary } of commands) parser.command(name, summary);
-  return parser;
-}
 
 // --- help ------------------------------------------------------------------------------------------------------------
 
@@ -192,21 +225,43 @@ const GLOBAL_OPTIONS: OptionHelp[] = [
 async function* help(entry: Entry | undefined): Flow<Outcome<"help">> {
   const entries = entry ? [entry] : commands;
   const described = await Promise.all(entries.map(async (each) => describe(each, await each.load())));
-  const parser = parserFor(entry, entry && (await entry.load()));
-  for (const { name, summary, type } of GLOBAL_OPTIONS)
-    parser.option(name, { type, describe: summary, group: "Everywhere:" });
-  const [first] = described;
-  parser.usage(
-    entry && first
-      ? `${first.usage}\n\n${capital(first.summary)}.`
-      : "authline <command> [options]\n\nSigns in, and keeps and hands out credentials.",
-  );
-  if (entry && first) for (const example of first.examples) parser.example(example, "");
-  if (!entry) parser.epilogue("authline <command> --help says more about each.");
   return {
     message: entry ? `How to use authline ${entry.name}.` : "How to use authline.",
-    data: { text: `${(await parser.getHelp()).trimEnd()}\n`, commands: described, options: GLOBAL_OPTIONS },
+    data: {
+      text: await (entry ? commandText(described[0] as CommandHelp) : rootText()),
+      commands: described,
+      options: GLOBAL_OPTIONS,
+    },
   };
+}
+
+function commandText({ usage, summary, positionals, options, examples }: CommandHelp): Promise<string> {
+  const places = positionals.map(
+    ({ name, summary, required }) => `${required ? `<${name}>` : `[${name}]`}  ${summary}`,
+  );
+  const parser = bareParser().usage([usage, `${capital(summary)}.`, ...places].join("\n\n"));
+  for (const each of options) parser.option(...shown(each, "Options:"));
+  for (const each of GLOBAL_OPTIONS) parser.option(...shown(each, "Everywhere:"));
+  return textOf(parser, `Examples:\n${examples.map((example) => `  ${example}`).join("\n")}`);
+}
+
+function rootText(): Promise<string> {
+  const parser = bareParser().usage(
+    "authline <command> [options]\n\nSigns in to any OAuth 2 or OpenID Connect provider, keeps the credentials and hands them out.",
+  );
+  for (const { name, summary } of commands) parser.command(name, summary);
+  for (const each of GLOBAL_OPTIONS) parser.option(...shown(each, "Everywhere:"));
+  return textOf(parser, "authline <command> --help says more about each.");
+}
+
+/** yargs lays it out; the last part it would break in the middle of a command. */
+const textOf = async (parser: Argv, last: string) => `${(await parser.wrap(80).getHelp()).trimEnd()}\n\n${last}\n`;
+
+/** An option as yargs' help shows it: with a name for its value, without a word on types. */
+function shown({ name, summary, placeholder, choices, default: initial }: OptionHelp, group: string) {
+  const facts = [choices?.join(", "), initial !== undefined && `default ${initial}`].filter(Boolean).join("; ");
+  const key = placeholder ? `${name} ${placeholder}` : name;
+  return [key, { describe: facts ? `${summary} (${facts})` : summary, group }] as const;
 }
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

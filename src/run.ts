@@ -47,7 +47,8 @@ export function openStream({ command, kind, challenges, signal, now, show }: Str
     if (state === "ended") return;
     const time = now();
     const duration_ms = Math.max(0, time.getTime() - startedAt);
-    const transition = machine(state, { v: VERSION, seq: seq++, time: time.toISOString(), command, duration_ms }, body);
+    const transition = machine(state, { v: VERSION, seq, time: time.toISOString(), command, duration_ms }, body);
+    seq++;
     state = transition.to;
     if (transition.event.phase === "result") exitCode = transition.event.exit_code;
     show(transition);

@@ -7,7 +7,7 @@
 import type { Context } from "../context.ts";
 import type { Flow, Outcome } from "../flow.ts";
 import type { Kind } from "../protocol/data.ts";
-import { Failure } from "../protocol/failure.ts";
+import { type Code, Failure, type NextAction } from "../protocol/failure.ts";
 import { NAME } from "../store/record.ts";
 
 export interface Option<T> {
@@ -67,12 +67,17 @@ export const text = (summary: string, placeholder: string, check: (raw: string, 
     },
   }) as const;
 
-export const choice = <const C extends readonly string[]>(summary: string, choices: C, initial: C[number]) =>
+export const choice = <const C extends readonly string[]>(
+  summary: string,
+  choices: C,
+  initial: C[number],
+  placeholder: string,
+) =>
   ({
     summary,
     type: "string",
     choices,
-    placeholder: choices.join("|"),
+    placeholder,
     default: initial as string,
     parse(raw: string, name: string): C[number] {
       if (choices.includes(raw)) return raw;
@@ -121,9 +126,25 @@ function parseName(raw: string, name: string): string {
   return raw;
 }
 
+const ANOTHER_TRY: ReadonlySet<Code> = new Set(["denied", "expired", "timeout", "network", "rate_limited", "locked"]);
+
+/** The failure with the command to run next, where running it again may help. */
+export function trySoon(error: unknown, action: NextAction): unknown {
+  if (!(error instanceof Failure) || error.details.next_actions) return error;
+  if (!ANOTHER_TRY.has(error.code) && !error.retryable) return error;
+  return new Failure(error.code, error.message, { ...error.details, next_actions: [action] });
+}
+
+/** For a sentence. */
+export const whose = (provider: string, connection: string) =>
+  connection === "default" ? provider : `${provider} under the name "${connection}"`;
+
 /** The arguments that name a connection, for an argv of ours. */
 export const naming = (provider: string, connection: string) =>
   connection === "default" ? [provider] : [provider, "--connection", connection];
+
+export const loginCommand = (provider: string, connection: string) =>
+  ["authline", "login", ...naming(provider, connection)].join(" ");
 
 export const loginAction = (provider: string, connection: string) => ({
   id: "login",

@@ -4,11 +4,11 @@ import type { Client } from "../flows/client.ts";
 import type { Grant, GrantRequest } from "../flows/grant.ts";
 import type { AuthorizationServer } from "../flows/server.ts";
 import type { Tokens } from "../flows/tokens.ts";
-import { Failure, type Warning } from "../protocol/failure.ts";
+import { Failure, type NextAction, type Warning } from "../protocol/failure.ts";
 import { type Definition, type Grant as GrantName, grants, isLoopback, isSecureUrl } from "../providers/definition.ts";
 import type { Connection, Learned } from "../store/record.ts";
-import { choice, command, connection, duration, naming, provider, text } from "./command.ts";
-import { checkSource, readSecret, SOURCE } from "./secret.ts";
+import { choice, command, connection, duration, loginAction, naming, provider, text, trySoon } from "./command.ts";
+import { checkSource, readSecret, SOURCES } from "./secret.ts";
 
 const REDIRECT_URI = "http://127.0.0.1/callback";
 
@@ -16,12 +16,12 @@ export const login = command({
   positionals: { provider },
   options: {
     connection,
-    flow: choice("how to sign in", ["auto", ...grants], "auto"),
+    flow: choice("how to sign in", ["auto", ...grants], "auto", "FLOW"),
     scope: text("what to ask for, separated by spaces", "SCOPES", checkScope),
     issuer: text("the authorization server, if the provider is not a known one", "URL", checkIssuer),
     "client-id": text("the client that the provider registered for you", "ID", checkClientId),
-    "client-secret-from": text("where its secret is", SOURCE, checkSource),
-    browser: choice("whether to open one", ["auto", "always", "never"], "auto"),
+    "client-secret-from": text(`where its secret is: ${SOURCES}`, "SOURCE", checkSource),
+    browser: choice("whether to open one", ["auto", "always", "never"], "auto", "WHEN"),
     "redirect-uri": text(
       `the loopback address to return to; without a port takes a free one (${REDIRECT_URI})`,
       "URL",
@@ -36,60 +36,87 @@ export const login = command({
   ],
 
   async *flow(args, ctx) {
-    const { provider, connection: name } = args;
-    const deadline = new Date(ctx.now().getTime() + args.timeout * 1000);
-    const [{ definitionOf, findDefinition }, { authorizationServer }] = await Promise.all([
-      import("../providers/lookup.ts"),
-      import("../flows/server.ts"),
-    ]);
-    await ctx.store.prepare();
-    const learned = await ctx.store.learned(provider);
-    const before = await ctx.store.connection(provider, name);
-    const definition = definitionOf(provider, learned, args.issuer);
-    const same = definition.issuer === findDefinition(provider, learned)?.issuer;
-    const known = same ? learned : undefined; // a client and its secret belong to their issuer
-    const given = await givenClient(args, definition, known, ctx);
-
-    const as = yield* authorizationServer(definition, ctx);
-    const { authMethod } = await import("../flows/client.ts");
-    const client: Client = { ...given, token_endpoint_auth_method: authMethod(as, definition, given.client_secret) };
-    const { grant, flow } = await chooseGrant(args.flow, definition, as, args.browser, ctx);
-    const scope = args.scope ?? (same ? before?.requested_scope : undefined) ?? definition.scope;
-    const redirectUri = args["redirect-uri"] ?? definition.redirect_uri ?? REDIRECT_URI;
-    const request: GrantRequest = {
-      provider,
-      connection: name,
-      definition,
-      as,
-      client,
-      scope,
-      redirectUri,
-      browser: args.browser,
-      deadline,
-    };
-    const lesson: Learned = {
-      v: 1,
-      provider,
-      definition: {
-        ...known?.definition,
-        ...(args.issuer !== undefined && { issuer: args.issuer }),
-        ...(args["redirect-uri"] !== undefined && { redirect_uri: redirectUri }),
-      },
-      client: { client_id: client.client_id },
-      secrets: { ...(client.client_secret !== undefined && { client_secret: client.client_secret }) },
-    };
-    return yield* grant.obtain(request, ctx, (tokens) => keep({ request, flow, tokens, before, lesson }, ctx));
+    try {
+      return yield* signIn(args, ctx);
+    } catch (error) {
+      throw trySoon(error, again(args));
+    }
   },
 });
 
-interface Args {
+/** The same command once more: until a login has succeeded, the name alone is not enough. */
+function again(args: Asked): NextAction {
+  const { argv, ...action } = loginAction(args.provider, args.connection);
+  const options = ["flow", "scope", "issuer", "client-id", "client-secret-from", "browser", "redirect-uri"] as const;
+  const given = options.flatMap((name) => {
+    const value = args[name];
+    return value === undefined || value === "auto" ? [] : [`--${name}`, value];
+  });
+  return { ...action, argv: [...argv, ...given] };
+}
+
+/** What the flags said. */
+interface Asked {
   provider: string;
-  "client-id"?: string | undefined;
-  "client-secret-from"?: string | undefined;
+  connection: string;
+  flow: "auto" | GrantName;
+  scope: string | undefined;
+  issuer: string | undefined;
+  "client-id": string | undefined;
+  "client-secret-from": string | undefined;
+  browser: GrantRequest["browser"];
+  "redirect-uri": string | undefined;
+  timeout: number;
+}
+
+async function* signIn(args: Asked, ctx: Context): Flow<Outcome<"login">> {
+  const { provider, connection: name } = args;
+  const deadline = new Date(ctx.now().getTime() + args.timeout * 1000);
+  const [{ definitionOf, findDefinition }, { authorizationServer }] = await Promise.all([
+    import("../providers/lookup.ts"),
+    import("../flows/server.ts"),
+  ]);
+  await ctx.store.prepare();
+  const learned = await ctx.store.learned(provider);
+  const before = await ctx.store.connection(provider, name);
+  const definition = definitionOf(provider, learned, args.issuer);
+  const same = definition.issuer === findDefinition(provider, learned)?.issuer;
+  const known = same ? learned : undefined; // a client and its secret belong to their issuer
+  const given = await givenClient(args, definition, known, ctx);
+
+  const as = yield* authorizationServer(definition, ctx);
+  const { authMethod } = await import("../flows/client.ts");
+  const client: Client = { ...given, token_endpoint_auth_method: authMethod(as, definition, given.client_secret) };
+  const { grant, flow } = await chooseGrant(args.flow, definition, as, args.browser, ctx);
+  const scope = args.scope ?? (same ? before?.requested_scope : undefined) ?? definition.scope;
+  const redirectUri = args["redirect-uri"] ?? definition.redirect_uri ?? REDIRECT_URI;
+  const request: GrantRequest = {
+    provider,
+    connection: name,
+    definition,
+    as,
+    client,
+    scope,
+    redirectUri,
+    browser: args.browser,
+    deadline,
+  };
+  const lesson: Learned = {
+    v: 1,
+    provider,
+    definition: {
+      ...known?.definition,
+      ...(args.issuer !== undefined && { issuer: args.issuer }),
+      ...(args["redirect-uri"] !== undefined && { redirect_uri: redirectUri }),
+    },
+    client: { client_id: client.client_id },
+    secrets: { ...(client.client_secret !== undefined && { client_secret: client.client_secret }) },
+  };
+  return yield* grant.obtain(request, ctx, (tokens) => keep({ request, flow, tokens, before, lesson }, ctx));
 }
 
 /** The client that was given now, or the one that the last login of this provider was given. */
-async function givenClient(args: Args, definition: Definition, known: Learned | undefined, ctx: Context) {
+async function givenClient(args: Asked, definition: Definition, known: Learned | undefined, ctx: Context) {
   const client_id = args["client-id"] ?? known?.client?.client_id;
   if (client_id === undefined) {
     const where = definition.client_registration;
@@ -97,6 +124,13 @@ async function givenClient(args: Args, definition: Definition, known: Learned | 
       hint: where
         ? `Create one at ${where} and give it with --client-id.`
         : "Give the one that it registered for you with --client-id.",
+      next_actions: [
+        {
+          id: "login",
+          argv: ["authline", "login", ...naming(args.provider, args.connection), "--client-id", "{client_id}"],
+          description: `Sign in to ${args.provider} with your client.`,
+        },
+      ],
     });
   }
   const source = args["client-secret-from"];
@@ -228,8 +262,8 @@ function checkIssuer(raw: string, name: string): void {
   if (url && isSecureUrl(raw) && !url.search && !url.hash && !url.username && !url.password && raw.length <= 500)
     return;
   throw usage(
-    `${name} is not an issuer.`,
-    "It is an https address without a query, such as https://login.example.com.",
+    `${name} cannot be "${raw}".`,
+    "An issuer is an https address without a query, such as https://login.example.com; http will do on this machine only.",
   );
 }
 

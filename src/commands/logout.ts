@@ -2,7 +2,7 @@ import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
 import type { Revocation } from "../flows/revoke.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-import { command, connection, flag, loginAction, provider } from "./command.ts";
+import { command, connection, flag, loginAction, provider, whose } from "./command.ts";
 
 export const logout = command({
   positionals: { provider },
@@ -14,20 +14,26 @@ export const logout = command({
     const warnings: Warning[] = [];
     const connections = [];
     for (const name of names) connections.push(yield* signOut(provider, name, warnings, ctx));
-    const count = connections.length;
     return {
-      message: count === 1 ? `Signed out of ${provider}.` : `Signed out of ${count} connections of ${provider}.`,
+      message: summary(provider, connections.length),
       warnings,
       data: { connections },
     };
   },
 });
 
+function summary(provider: string, count: number): string {
+  if (count === 0) return `Nobody was signed in to ${provider}.`;
+  return count === 1 ? `Signed out of ${provider}.` : `Signed out of ${count} connections of ${provider}.`;
+}
+
 async function* signOut(provider: string, name: string, warnings: Warning[], ctx: Context): Flow<SignedOut> {
   const { record, problem } = await readable(provider, name, ctx);
   if (problem) warnings.push({ code: "unreadable", message: `${problem.message} Its tokens could not be revoked.` });
   if (!record && !problem) {
-    throw new Failure("not_found", `Nobody is signed in to ${provider} under the name "${name}".`, {
+    const { definitionOf } = await import("../providers/lookup.ts");
+    definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
+    throw new Failure("not_found", `Nobody is signed in to ${whose(provider, name)}.`, {
       hint: "See what there is: authline status",
       next_actions: [loginAction(provider, name)],
     });
@@ -36,12 +42,12 @@ async function* signOut(provider: string, name: string, warnings: Warning[], ctx
   if (record) {
     const { revoke } = await import("../flows/revoke.ts");
     revoked = yield* revoke(record, ctx);
-    for (const { token_type_hint, state, reason } of revoked) {
+    for (const { token_type_hint, state } of revoked) {
       if (state === "done") continue;
       const message =
         state === "skipped"
-          ? `The ${token_type_hint} of ${name}@${provider} stays valid at the server until it ends: it has no way to revoke it.`
-          : `The ${token_type_hint} of ${name}@${provider} may still be valid at the server: ${reason}`;
+          ? `The ${TOKEN_NAMES[token_type_hint]} stays valid until it ends: revoke it in your account at the provider.`
+          : `The ${TOKEN_NAMES[token_type_hint]} may still be valid: revoke it in your account at the provider.`;
       warnings.push({ code: `revocation_${state}`, message });
     }
   }
@@ -54,6 +60,8 @@ async function* signOut(provider: string, name: string, warnings: Warning[], ctx
     revoked: revoked.map(({ token_type_hint, state }) => ({ token_type_hint, state })),
   };
 }
+
+const TOKEN_NAMES = { refresh_token: "refresh token", access_token: "access token" };
 
 interface SignedOut {
   provider: string;

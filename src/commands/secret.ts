@@ -8,19 +8,22 @@ import { readFile } from "node:fs/promises";
 import type { Context } from "../context.ts";
 import { Failure } from "../protocol/failure.ts";
 
-export const SOURCE = "env:NAME|file:PATH|stdin|cmd:COMMAND";
+export const SOURCES = "env:NAME, file:PATH, stdin or cmd:COMMAND";
 
 export function checkSource(raw: string, name: string): void {
   if (raw === "stdin" || /^(env|file|cmd):./s.test(raw)) return;
   throw new Failure("usage", `${name} does not name a source.`, {
-    hint: `Write ${SOURCE}. The secret itself must not stand in the arguments: other users of the machine can read them.`,
+    hint: `Write ${SOURCES}. The secret itself must not stand in the arguments: other users of the machine can read them.`,
   });
 }
 
 /** Without the line end that files and commands add. Throws `config`, and never quotes what it read. */
 export async function readSecret(source: string, name: string, ctx: Context): Promise<string> {
   const secret = (await read(source, name, ctx)).replace(/\r?\n$/, "");
-  if (secret === "") throw new Failure("config", `${name}: ${describe(source)} holds nothing.`);
+  if (secret === "") {
+    const what = source.startsWith("env:") ? "is not set, or empty" : "holds nothing";
+    throw new Failure("config", `${name}: ${describe(source)} ${what}.`);
+  }
   if (secret.length > 64 * 1024) throw new Failure("config", `${name}: ${describe(source)} is too long for a secret.`);
   return secret;
 }

@@ -25,7 +25,9 @@ export const status = command({
       message:
         connections.length === 0
           ? "Nobody is signed in anywhere."
-          : `${usable.length} of ${connections.length} connection${connections.length === 1 ? "" : "s"} can be used.`,
+          : provider !== undefined && found.length === 0
+            ? `Nobody is signed in to ${provider}.`
+            : `${usable.length} of ${connections.length} connection${connections.length === 1 ? "" : "s"} can be used.`,
       data: { connections },
       warnings: connections.flatMap(({ problem }) => (problem ? [{ code: "unreadable", message: problem }] : [])),
       next_actions: needy.slice(0, 5).map(({ provider, connection }) => loginAction(provider, connection)),
@@ -51,4 +53,4 @@ function describe(record: Connection, now: Date): ConnectionStatus {
 }
 
 const unreadable = ({ provider, connection, problem }: { provider: string; connection: string; problem: string }) =>
-  ({ provider, connection, record_status: "revoked", problem }) as const;
+  ({ provider, connection, record_status: "unreadable", problem }) as const;

@@ -1,6 +1,6 @@
 import { Failure, type Warning } from "../protocol/failure.ts";
 import { recordStatus, timeToLive } from "../store/record.ts";
-import { command, connection, duration, flag, loginAction, provider } from "./command.ts";
+import { command, connection, duration, flag, loginAction, loginCommand, provider, whose } from "./command.ts";
 
 export const token = command({
   positionals: { provider },
@@ -22,6 +22,7 @@ export const token = command({
     const status = recordStatus(stored, ctx.now());
     if (status === "revoked") {
       throw new Failure("auth_expired", `The credential for ${provider} has ended: somebody has to sign in again.`, {
+        hint: `Sign in again: ${loginCommand(provider, name)}`,
         next_actions,
       });
     }
@@ -36,8 +37,10 @@ export const token = command({
       } catch (error) {
         ctx.signal.throwIfAborted();
         if (!(error instanceof Failure)) throw error;
-        if (error.code === "auth_expired")
-          throw new Failure(error.code, error.message, { ...error.details, next_actions });
+        if (error.code === "auth_expired") {
+          const hint = `Sign in again: ${loginCommand(provider, name)}`;
+          throw new Failure(error.code, error.message, { ...error.details, hint, next_actions });
+        }
         // A server's bad moment must not cost a token that is still good, unless a fresh one was asked for by name.
         if (force || ttl <= 0 || !error.retryable) throw error;
         warnings.push({ code: "refresh_failed", message: `${error.message} The stored token is handed out as it is.` });
@@ -66,9 +69,8 @@ export const token = command({
     async function nothingStored(): Promise<Failure> {
       const { definitionOf } = await import("../providers/lookup.ts");
       definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
-      const whose = name === "default" ? provider : `${provider} under the name "${name}"`;
-      return new Failure("auth_required", `Nobody is signed in to ${whose}.`, {
-        hint: `Sign in first: ${loginAction(provider, name).argv.join(" ")}`,
+      return new Failure("auth_required", `Nobody is signed in to ${whose(provider, name)}.`, {
+        hint: `Sign in first: ${loginCommand(provider, name)}`,
         next_actions: [loginAction(provider, name)],
       });
     }

@@ -13,7 +13,7 @@ import { asking } from "./faults.ts";
 import { type Grant, type GrantRequest, offersGrant } from "./grant.ts";
 import { http } from "./server.ts";
 import { type Tokens, tokensFrom } from "./tokens.ts";
-import { heartbeat, secondsUntil } from "./wait.ts";
+import { heartbeat, secondsUntil, waitFor } from "./wait.ts";
 
 const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code";
 /** RFC 8628 §3.2 and §3.5. */
@@ -80,8 +80,8 @@ async function authorize({ as, client, scope }: GrantRequest, ctx: Context): Pro
 /** A person is sent there: http(s) and nothing else, and written as the URL parser writes it. */
 function pageUrl(field: string, value: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
-  const short = value.length <= 800;
-  if (short && (url?.protocol === "https:" || url?.protocol === "http:")) return url.href;
+  const isWeb = url?.protocol === "https:" || url?.protocol === "http:";
+  if (url && isWeb && url.href.length <= 800) return url.href;
   throw new Failure(
     "provider",
     `The device authorization endpoint broke the protocol: ${field} is not a web address.`,
@@ -98,7 +98,8 @@ async function* poll(device: Device, until: Date, request: GrantRequest, ctx: Co
   for (let attempt = 0; ; ) {
     if (!(yield* heart.rest(pause))) throw tooLate(until, request);
     try {
-      const tokens = await redeem(device, request, ctx);
+      const tokens = yield* waitFor(redeem(device, request, ctx), until, ctx, heart);
+      if (!tokens) throw tooLate(until, request);
       yield progress("exchange", "done", "The sign-in was approved.");
       return tokens;
     } catch (error) {

@@ -14,6 +14,8 @@ const CODES: Partial<Record<string, Code>> = {
 };
 
 const HINTS: Partial<Record<string, string>> = {
+  access_denied: "Run the command again if that was not meant.",
+  expired_token: "Run the command again for a new code.",
   invalid_client:
     "Check --client-id and --client-secret-from: the server does not know this client, or not its secret.",
   unauthorized_client:
@@ -33,7 +35,8 @@ export async function asking<T>(subject: string, exchange: () => Promise<T>): Pr
   }
 }
 
-function faultOf(subject: string, error: unknown): unknown {
+function faultOf(asked: string, error: unknown): unknown {
+  const subject = isAboutIdToken(error) ? "The ID token" : asked;
   if (error instanceof oauth.ResponseBodyError) {
     return refusal(subject, error.error, error.error_description, { http_status: error.status, cause: error });
   }
@@ -51,11 +54,15 @@ function faultOf(subject: string, error: unknown): unknown {
     const status = error.cause instanceof Response ? error.cause.status : undefined;
     return new Failure("provider", `${subject} broke the protocol: ${told(error, status)}.`, {
       cause: error,
+      hint: error.code === oauth.JWT_TIMESTAMP_CHECK ? "Check this machine's clock. Nothing was stored." : undefined,
       ...(status !== undefined && { http_status: status }),
     });
   }
   return error;
 }
+
+const isAboutIdToken = (error: unknown) =>
+  error instanceof oauth.OperationProcessingError && /JWT|JWS|ID Token|id_token/.test(error.message);
 
 function refusal(
   subject: string,
@@ -69,7 +76,7 @@ function refusal(
       ? "The request was denied."
       : code === "expired"
         ? "Nobody approved the request in time."
-        : `${subject} answered "${oauth_error}"${oauth_error_description ? `: ${oauth_error_description}` : "."}`;
+        : sentence(`${subject} answered "${oauth_error}"`, oauth_error_description);
   const passing = oauth_error === "temporarily_unavailable" || oauth_error === "server_error";
   return new Failure(code, message, {
     oauth_error,
@@ -80,10 +87,14 @@ function refusal(
   });
 }
 
+const sentence = (said: string, why: string | undefined) =>
+  why ? `${said}: ${why.replace(/\.?\s*$/, ".")}` : `${said}.`;
+
 /** oauth4webapi's messages name fields and quote nothing. */
 function told(error: Error & { code?: string }, status: number | undefined): string {
   if (error.code === oauth.RESPONSE_IS_NOT_CONFORM) return `HTTP ${status} without an OAuth error`;
   if (error.code === oauth.RESPONSE_IS_NOT_JSON) return "its answer is not JSON";
   if (error.code === oauth.PARSE_ERROR) return "its answer cannot be read";
+  if (/"id_token" property must be a string/.test(error.message)) return "it is missing, though openid was asked for";
   return error.message.replace(/^"response" body /, "").replace(/\.$/, "");
 }

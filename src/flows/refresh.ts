@@ -29,8 +29,11 @@ export function partiesOf({ server, client, secrets }: Connection): { as: Author
 export async function* refresh(connection: Connection, ctx: Context): Flow<Connection> {
   yield progress("refresh", "started", `Refreshing the access token of ${connection.provider}.`);
   try {
-    const renewed = renew(connection, await redeem(connection, ctx), ctx);
+    // Once it is sent, the answer may hold the only token that still works: nothing but the end of the process stops us.
+    const unstopped = { ...ctx, signal: new AbortController().signal };
+    const renewed = renew(connection, await redeem(connection, unstopped), ctx);
     await ctx.store.keep(renewed);
+    ctx.signal.throwIfAborted();
     yield progress("refresh", "done", "The new token is stored.");
     return renewed;
   } catch (error) {
@@ -49,6 +52,7 @@ export async function* refresh(connection: Connection, ctx: Context): Flow<Conne
         },
       );
     }
+    if (error instanceof Failure) yield progress("refresh", "failed", error.message, { reason: error.code });
     throw error;
   }
 }

@@ -12,8 +12,6 @@ import { http } from "./server.ts";
 export interface Revocation {
   token_type_hint: "refresh_token" | "access_token";
   state: "done" | "skipped" | "failed";
-  /** Why it failed. */
-  reason?: string;
 }
 
 const NAMES = { refresh_token: "refresh token", access_token: "access token" };
@@ -45,7 +43,7 @@ export async function* revoke(connection: Connection, ctx: Context): Flow<Revoca
     } catch (error) {
       ctx.signal.throwIfAborted();
       const { message, code } = asFailure(error);
-      done.push({ token_type_hint: hint, state: "failed", reason: message });
+      done.push({ token_type_hint: hint, state: "failed" });
       yield progress("revoke", "failed", `The ${NAMES[hint]} of ${who} could not be revoked: ${message}`, {
         reason: code,
       });

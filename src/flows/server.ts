@@ -27,6 +27,8 @@ export function http(ctx: Context) {
 
 /** Pauses in seconds before a request that changes nothing is made again. */
 const BACKOFF = [1, 3];
+/** A server that wants to be left alone for longer gets its wish: the command ends. */
+const PATIENCE = 30;
 
 export async function* authorizationServer(definition: Definition, ctx: Context): Flow<AuthorizationServer> {
   const { issuer, endpoints, discovery = true, display_name } = definition;
@@ -38,16 +40,17 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
     return withQuirks(checked(as), definition);
   }
 
-  yield progress("discover", "started", `Asking ${new URL(issuer).host} what it offers.`);
+  const { host } = new URL(issuer);
+  yield progress("discover", "started", `Asking ${host} what it offers.`);
   for (let attempt = 0; ; attempt++) {
     try {
-      const as = checked({ ...endpoints, ...(await discover(new URL(issuer), ctx)) } as AuthorizationServer);
-      yield progress("discover", "done", `${new URL(issuer).host} answered.`);
+      const as = checked({ ...endpoints, ...(await discover(issuer, ctx)) } as AuthorizationServer);
+      yield progress("discover", "done", `${host} answered.`);
       return withQuirks(as, definition);
     } catch (error) {
-      const pause = BACKOFF[attempt];
-      if (!(error instanceof Failure && error.retryable) || ctx.signal.aborted || pause === undefined) throw error;
-      const retry_in = Math.min(error.details.retry_after ?? pause, 30);
+      if (!(error instanceof Failure && error.retryable) || ctx.signal.aborted) throw error;
+      const retry_in = error.details.retry_after ?? BACKOFF[attempt];
+      if (retry_in === undefined || retry_in > PATIENCE || attempt >= BACKOFF.length) throw error;
       yield progress("discover", "retrying", `${error.message} Trying again in ${retry_in} s.`, {
         attempt: attempt + 1,
         retry_in,
@@ -58,26 +61,25 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
   }
 }
 
-async function discover(issuer: URL, ctx: Context): Promise<AuthorizationServer> {
+async function discover(issuer: string, ctx: Context): Promise<AuthorizationServer> {
+  const asked = new URL(issuer);
   for (const algorithm of ["oidc", "oauth2"] as const) {
-    const response = await oauth.discoveryRequest(issuer, { algorithm, ...http(ctx) });
+    const response = await oauth.discoveryRequest(asked, { algorithm, ...http(ctx) });
     if (response.status === 404 || response.status === 410) continue;
-    return asking(`The metadata of ${issuer.href}`, () => oauth.processDiscoveryResponse(issuer, response)).catch(
-      (error) => {
-        throw mismatch(error, issuer) ?? error;
-      },
-    );
+    return asking(`The metadata of ${issuer}`, () => oauth.processDiscoveryResponse(asked, response)).catch((error) => {
+      throw mismatch(error, issuer) ?? error;
+    });
   }
-  throw new Failure("config", `${issuer.href} publishes no metadata: it is not an issuer, or has no discovery.`, {
+  throw new Failure("config", `${issuer} publishes no metadata: it is not an issuer, or has no discovery.`, {
     hint: "Check the issuer's exact address; it is the `iss` of its tokens, often without a path.",
   });
 }
 
-function mismatch(error: unknown, issuer: URL): Failure | undefined {
+function mismatch(error: unknown, issuer: string): Failure | undefined {
   const cause = error instanceof Failure ? (error.details.cause as { code?: string; cause?: unknown }) : undefined;
   if (cause?.code !== oauth.JSON_ATTRIBUTE_COMPARISON) return undefined;
   const claimed = (cause.cause as { body?: { issuer?: unknown } })?.body?.issuer;
-  return new Failure("provider", `The metadata of ${issuer.href} names another issuer: ${String(claimed)}.`, {
+  return new Failure("provider", `The metadata of ${issuer} names another issuer: ${String(claimed)}.`, {
     cause: error,
     hint: "If that is the address you meant, give it exactly so with --issuer; if not, do not trust this server.",
   });
@@ -97,9 +99,13 @@ function checked(as: AuthorizationServer): AuthorizationServer {
   for (const field of ENDPOINTS) {
     const value: unknown = as[field];
     if (value === undefined || (typeof value === "string" && isSecureUrl(value))) continue;
-    throw new Failure("provider", `The metadata of ${as.issuer} has a ${field} that is not https: ${String(value)}.`, {
-      hint: "Nothing was sent to it and nothing was opened.",
-    });
+    throw new Failure(
+      "provider",
+      `The metadata of ${as.issuer} is not safe: ${field} is not https (${String(value)}).`,
+      {
+        hint: "Nothing was sent to it and nothing was opened.",
+      },
+    );
   }
   return as;
 }

@@ -49,7 +49,12 @@ export function heartbeat(until: Date, ctx: Context) {
 }
 
 /** What `arrival` brings, or undefined when `until` comes first. Rejects when the command is aborted. */
-export async function* waitFor<T>(arrival: Promise<T>, until: Date, ctx: Context): Flow<T | undefined> {
+export async function* waitFor<T>(
+  arrival: Promise<T>,
+  until: Date,
+  ctx: Context,
+  heart = heartbeat(until, ctx),
+): Flow<T | undefined> {
   const arrived = new AbortController();
   const signal = AbortSignal.any([ctx.signal, arrived.signal]);
   let value: T | undefined;
@@ -59,7 +64,7 @@ export async function* waitFor<T>(arrival: Promise<T>, until: Date, ctx: Context
   });
   done.catch(() => arrived.abort()); // told below
   try {
-    yield* heartbeat(until, ctx).rest(Number.POSITIVE_INFINITY, signal);
+    yield* heart.rest(Number.POSITIVE_INFINITY, signal);
     return undefined;
   } catch (error) {
     if (!arrived.signal.aborted) throw error;

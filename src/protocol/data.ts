@@ -7,11 +7,11 @@
 import * as z from "zod/mini";
 import { lazily, text, timestamp } from "./shapes.ts";
 
-/** `pending`, `connected`, `expired` (refresh possible), `revoked` (login needed), `absent`. */
-export const RecordStatus = z.enum(["pending", "connected", "expired", "revoked", "absent"]);
+/** `pending`, `connected`, `expired` (refresh possible), `revoked` (login needed), `absent`; `unreadable`: who knows. */
+export const RecordStatus = z.enum(["pending", "connected", "expired", "revoked", "absent", "unreadable"]);
 export type RecordStatus = z.infer<typeof RecordStatus>;
 
-const whose = { provider: z.string(), connection: z.string() };
+const whose = { provider: text(), connection: text() };
 
 const ConnectionStatus = lazily(() =>
   z.object({

@@ -7,7 +7,7 @@
 import * as z from "zod/mini";
 import { type DataOf, type Kind, outcomes } from "./data.ts";
 import { type Code, codes } from "./failure.ts";
-import { httpUrl, lazily, text, timestamp, uint } from "./shapes.ts";
+import { amount, httpUrl, lazily, sentence, text, timestamp, uint } from "./shapes.ts";
 
 export const VERSION = 1;
 
@@ -32,7 +32,7 @@ export const ErrorCode = z.enum(
   Object.keys(codes).filter((code) => code !== "cancelled") as Exclude<Code, "cancelled">[],
 );
 
-const said = () => ({ message: text(1900), session_id: z.optional(z.string()) });
+const said = () => ({ message: sentence(1900), session_id: z.optional(z.string()) });
 const whose = () => ({ provider: z.string(), connection: z.string() });
 const deadline = () => ({ expires_at: timestamp(), expires_in: uint() });
 const next_actions = lazily(() =>
@@ -70,7 +70,7 @@ export const notices = {
       verification_uri: httpUrl(),
       verification_uri_complete: z.optional(httpUrl()),
       ...deadline(),
-      interval: z.number(),
+      interval: amount(),
       next_actions: next_actions(),
     }),
   ),
@@ -83,7 +83,7 @@ export const notices = {
       step: Step,
       state: z.enum(["started", "waiting", "retrying", "done", "skipped", "failed"]),
       attempt: z.optional(uint()),
-      retry_in: z.optional(z.number()),
+      retry_in: z.optional(amount()),
       remaining: z.optional(uint()),
       reason: z.optional(text()),
     }),
@@ -91,7 +91,7 @@ export const notices = {
 };
 
 /** What stands on every result. */
-const end = <S extends string>(status: S, message = text(1900)) => ({
+const end = <S extends string>(status: S, message = sentence(1900)) => ({
   ...stamp(),
   phase: z.literal("result"),
   ...said(),
@@ -106,10 +106,10 @@ const end = <S extends string>(status: S, message = text(1900)) => ({
 const problem = <C extends z.ZodMiniType>(code: C) =>
   z.object({
     code,
-    message: text(800),
+    message: sentence(800),
     hint: z.optional(text(600)),
     retryable: z.boolean(),
-    retry_after: z.optional(z.number()),
+    retry_after: z.optional(amount()),
     oauth_error: z.optional(text(100)),
     oauth_error_description: z.optional(text(600)),
     http_status: z.optional(uint()),
@@ -117,8 +117,8 @@ const problem = <C extends z.ZodMiniType>(code: C) =>
 
 /** The results that say why there is no outcome. */
 export const failures = {
-  error: lazily(() => z.object({ ...end("error", text(800)), error: problem(ErrorCode) })),
-  cancelled: lazily(() => z.object({ ...end("cancelled", text(800)), error: problem(z.literal("cancelled")) })),
+  error: lazily(() => z.object({ ...end("error", sentence(800)), error: problem(ErrorCode) })),
+  cancelled: lazily(() => z.object({ ...end("cancelled", sentence(800)), error: problem(z.literal("cancelled")) })),
 };
 
 /** The results that carry `data`, whose shape is the command's kind of outcome. */

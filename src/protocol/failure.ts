@@ -87,13 +87,22 @@ export class Failure extends Error {
  */
 export function asFailure(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown;
-  const error = thrown instanceof Error ? thrown : undefined;
-  const place = error?.stack
-    ?.match(/\n\s+at (.+)/)?.[1]
-    ?.replace(/\(?(?:file:\/\/)?[^\s(]*[\\/]([^\\/]+?)\)?$/, "($1)");
-  const what = error ? (place ? `${error.name} at ${place}` : error.name) : `a thrown ${typeof thrown}`;
-  return new Failure("internal", `authline ran into a bug of its own: ${what}.`, {
+  return new Failure("internal", `authline ran into a bug of its own: ${kindOf(thrown)}.`, {
     cause: thrown,
     hint: "Nothing that was stored is lost. Please report this with the command you ran and the line above.",
   });
+}
+
+/** "TypeError at keep (login.js:12:3)". Total: what is thrown may lie, or throw when it is looked at. */
+function kindOf(thrown: unknown): string {
+  try {
+    if (!(thrown instanceof Error)) return `a thrown ${typeof thrown}`;
+    const { name, message, stack } = thrown;
+    // The message stands above the frames, and may look like one.
+    const frames = String(stack).split("\n").slice(String(message).split("\n").length);
+    const place = frames[0]?.match(/^\s+at (.+)/)?.[1]?.replace(/\(?(?:file:\/\/)?[^\s(]*[\\/]([^\\/]+?)\)?$/, "($1)");
+    return place ? `${name} at ${place}` : `${name}`;
+  } catch {
+    return "an error that cannot be read";
+  }
 }

@@ -64,10 +64,19 @@ export function machineFor(kind: Kind): Machine {
   };
 
   return (state, stamp, body) => {
-    const transition = accept(state, stamp, body);
+    const transition = attempt(() => accept(state, stamp, body));
     if (typeof transition !== "string") return transition;
     return { from: state, to: "ended", event: { ...stamp, ...bug(transition) }, kind };
   };
+}
+
+/** A body may throw when it is looked at. */
+function attempt<T>(look: () => T): T | string {
+  try {
+    return look();
+  } catch {
+    return "an event that cannot be read";
+  }
 }
 
 function bug(what: string): Extract<ResultBody, { status: "error" }> {

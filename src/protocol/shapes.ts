@@ -23,5 +23,11 @@ export const timestamp = () => z.iso.datetime({ precision: 3 });
 /** A whole number, zero or more. */
 export const uint = () => z.int().check(z.nonnegative());
 
+/** A number, zero or more. */
+export const amount = () => z.number().check(z.nonnegative());
+
+/** A sentence: a text that says something. */
+export const sentence = (limit: number) => text(limit).check(z.minLength(1));
+
 /** An http(s) URL as the WHATWG parser writes it. */
 export const httpUrl = () => z.url({ protocol: /^https?$/ });

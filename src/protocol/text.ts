@@ -19,13 +19,16 @@ export function bytes(text: string): number {
   return encoder.encode(text).length;
 }
 
+/** Length in bytes within a line of JSON. */
+const size = (text: string) => bytes(JSON.stringify(text)) - 2;
+
 /** At most `limit` bytes of UTF-8, cut between characters. */
 export function clip(text: string, limit: number): string {
-  if (text.length * 3 <= limit || bytes(text) <= limit) return text;
+  if (text.length * 3 <= limit || size(text) <= limit) return text;
   let kept = "";
   let room = limit - 3; // the ellipsis
   for (const character of text) {
-    room -= bytes(character);
+    room -= size(character);
     if (room < 0) break;
     kept += character;
   }

@@ -91,13 +91,12 @@ const dataWords: Words = {
 };
 
 function connectionWords(entry: DataOf<"status">["connections"][number]): string {
-  const { provider, connection, record_status, account, scope, expires_at, problem } = entry;
+  const { provider, connection, record_status, account, scope, expires_at } = entry;
   const facts = [
     record_status,
     account && `as ${account}`,
     scope && `scope ${scope}`,
     expires_at && `until ${expires_at}`,
-    problem,
   ];
   return `${connection === "default" ? provider : `${connection}@${provider}`}: ${facts.filter(Boolean).join(", ")}`;
 }

@@ -1,0 +1,404 @@
+/**
+ * A Context made of a scenario: no network, no disk, no clock but its own.
+ *
+ * Rules:
+ * - Everything scripted must be used up, in order, and nothing else may be asked for: `faults()` says what went wrong.
+ * - Time passes only while the flow sleeps or waits for an answer. It is the `Date` of the test (fake it), so that what
+ *   reads the clock by itself (the ages of tokens) reads the same one.
+ * - A person only knows what the stream told: `told()` is given each event, and the callback's `{state}` comes from it.
+ */
+import { createHash } from "node:crypto";
+import { vi } from "vitest";
+import type { Context } from "../../src/context.ts";
+import type { Callback, Listener, Stray } from "../../src/flows/listener.ts";
+import type { PhaseEvent } from "../../src/protocol/event.ts";
+import { Failure } from "../../src/protocol/failure.ts";
+import { Connection, Learned } from "../../src/store/record.ts";
+import type { Store } from "../../src/store/store.ts";
+import {
+  type Arrival,
+  type Exchange,
+  exchangesOf,
+  IdToken,
+  ISSUER,
+  learnedIn,
+  type Reply,
+  type Scenario,
+  START,
+  storedIn,
+  type Unreadable,
+} from "./scenario.ts";
+import { jwks, signed } from "./signing.ts";
+
+export interface Script {
+  context: Context;
+  signal: AbortSignal;
+  store: MemoryStore;
+  /** To be given every event that gets out. */
+  told(event: PhaseEvent): void;
+  /** What did not go by the script, in words. */
+  faults(): string[];
+  /** Every value so far that must not be seen, by the fields of the stream that may carry it all the same. */
+  secrets(): { all: string[]; allow: Record<string, string[]> };
+}
+
+export function scripted(scenario: Scenario): Script {
+  const timeline = new Timeline();
+  const aborter = new AbortController();
+  const { signal } = aborter;
+  const { aborted, arrivals = [], browser, env = {}, execute = {} } = scenario;
+  if (aborted) timeline.at(aborted.after, () => aborter.abort(aborted.by)); // as main.ts does
+
+  const wrong: string[] = [];
+  const opened: string[] = [];
+  let asked: URL | undefined; // the last auth_url
+  const drawn: string[] = [];
+  const served: string[] = [];
+  const answers: { id_token?: string } = {};
+  const exchanges = exchangesOf(scenario);
+  const store = new MemoryStore(scenario, answers);
+  let closed: boolean | undefined;
+  const expected: (() => string | undefined)[] = [];
+
+  const listener = (redirectUri: string): Listener => {
+    const arrived: ({ callback: Callback } | { stray: Stray })[] = [];
+    let wake = () => {};
+    let after = 0;
+    for (const arrival of arrivals) {
+      after += arrival.after;
+      timeline.at((timeline.now() - START) / 1000 + after, () => {
+        arrived.push(arrives(arrival, redirectUri));
+        wake();
+      });
+    }
+    closed = false;
+    return {
+      redirectUri,
+      async next(until) {
+        for (;;) {
+          const first = arrived.shift();
+          if (first) return first;
+          until.throwIfAborted();
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+            until.addEventListener("abort", () => resolve(), { once: true });
+          });
+        }
+      },
+      async close() {
+        closed = true;
+      },
+    };
+  };
+
+  const arrives = ({ callback, answered, stray }: Arrival, redirectUri: string) => {
+    if (!callback) return { stray: stray as Stray };
+    const url = new URL(redirectUri);
+    for (const [name, value] of Object.entries(callback)) {
+      url.searchParams.set(name, value === "{state}" ? (asked?.searchParams.get("state") ?? "no auth_url yet") : value);
+      if (name === "code") served.push(value);
+    }
+    let answer: string | undefined;
+    expected.push(() => (answer === answered ? undefined : `a callback was answered with ${answer}, not ${answered}`));
+    return {
+      callback: {
+        url,
+        async answer(outcome: NonNullable<Arrival["answered"]> & ("signed_in" | "denied" | "failed")) {
+          answer = outcome;
+        },
+        refuse() {
+          answer = "refused";
+        },
+      },
+    };
+  };
+
+  const fetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    const request = new Request(input, init);
+    const form = new URLSearchParams(await request.text());
+    const exchange = exchanges.shift();
+    const difference = exchange
+      ? differences(exchange, request, form, asked)
+      : [`${request.method} ${request.url} was not expected`];
+    wrong.push(...difference);
+    if (!exchange || difference.length > 0) throw new TypeError("not in the script");
+    await timeline.pass(exchange.takes ?? 0.1, request.signal);
+    if (exchange.fault !== undefined) {
+      throw new TypeError("fetch failed", { cause: Object.assign(new Error("scripted"), { code: exchange.fault }) });
+    }
+    const response = exchange.reply ?? {};
+    for (const body of [response.json, response.form]) served.push(...credentialsIn(body));
+    return reply(response, { form, request, asked, answers });
+  };
+
+  const context: Context = {
+    signal,
+    store,
+    fetch: fetch as typeof globalThis.fetch,
+    now: () => new Date(timeline.now()),
+    sleep: (seconds, until = signal) => timeline.pass(seconds, until),
+    random() {
+      const value = createHash("sha256").update(`random ${drawn.length}`).digest("base64url");
+      drawn.push(value);
+      return value;
+    },
+    async listen(redirectUri) {
+      return listener(redirectUri.replace(/^(http:\/\/(?:\[[^\]]+\]|[^/:]+))(?=\/|$)/, "$1:49152"));
+    },
+    browser: {
+      reachesThisHost: browser?.reaches_this_host ?? false,
+      welcome: browser?.welcome ?? false,
+      async open(url) {
+        opened.push(url);
+        return browser?.opens ?? false;
+      },
+    },
+    env: (name) => env[name],
+    stdin: async () => scenario.stdin ?? "",
+    async execute(command) {
+      const output = execute[command];
+      if (output === undefined) wrong.push(`the command ${command} was not expected`);
+      return output ?? "";
+    },
+  };
+
+  return {
+    context,
+    signal,
+    store,
+    told(event) {
+      if (event.phase === "auth_url") asked = new URL(event.auth_url);
+    },
+    faults: () => [
+      ...wrong,
+      ...exchanges.map(({ request }) => `${request} was never made`),
+      ...timeline.left(),
+      ...expected.flatMap((check) => check() ?? []),
+      ...(closed === false ? ["the listener was left open"] : []),
+      ...(closed === undefined && arrivals.length > 0 ? ["nobody listened for the callbacks"] : []),
+      ...opened.filter((url) => url !== asked?.href).map((url) => `a browser was sent to ${url}`),
+    ],
+    secrets() {
+      const shown = ["state", "nonce"].flatMap((name) => asked?.searchParams.get(name) ?? []);
+      const tokens = [...served, ...store.secrets()];
+      const all = [...tokens, ...drawn, ...Object.values(env), ...Object.values(execute), scenario.stdin ?? ""];
+      return {
+        all: [...new Set(all)].filter((secret) => secret !== ""),
+        allow: { auth_url: shown, ...(scenario.argv[0] === "token" && { "data.access_token": tokens }) },
+      };
+    },
+  };
+}
+
+/** What is to happen, and when. Time stands still but while somebody waits for it to pass. */
+class Timeline {
+  #now = START;
+  #due: { at: number; happen: () => void }[] = [];
+  #waiting = 0;
+  #running = false;
+
+  constructor() {
+    vi.setSystemTime(this.#now);
+  }
+
+  now = () => this.#now;
+
+  at(seconds: number, happen: () => void): void {
+    this.#schedule(START + seconds * 1000, happen);
+  }
+
+  /** Rejects with the signal's reason when that aborts. */
+  pass(seconds: number, signal: AbortSignal): Promise<void> {
+    const until = this.#now + seconds * 1000;
+    if (!(until >= this.#now && until < Number.POSITIVE_INFINITY)) throw new RangeError(`a sleep of ${seconds} s`);
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const end = (how: () => void) => {
+        this.#waiting--;
+        this.#due = this.#due.filter((each) => each !== due);
+        signal.removeEventListener("abort", abort);
+        how();
+      };
+      const abort = () => end(() => reject(signal.reason));
+      const due = this.#schedule(until, () => end(resolve));
+      signal.addEventListener("abort", abort);
+      this.#waiting++;
+      void this.#run();
+    });
+  }
+
+  /** What was scheduled and never came. */
+  left = (): string[] => this.#due.map(({ at }) => `something was to happen ${(at - START) / 1000} s after the start`);
+
+  #schedule(at: number, happen: () => void) {
+    const due = { at, happen };
+    this.#due = [...this.#due, due].sort((one, other) => one.at - other.at);
+    return due;
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    for (;;) {
+      // What follows from the last thing comes before the next.
+      for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+      const next = this.#waiting > 0 ? this.#due.shift() : undefined;
+      if (!next) break;
+      this.#now = Math.max(this.#now, next.at);
+      vi.setSystemTime(this.#now);
+      next.happen();
+    }
+    this.#running = false;
+  }
+}
+
+/** In what a request differs from the script. */
+function differences(exchange: Exchange, request: Request, form: URLSearchParams, asked: URL | undefined): string[] {
+  const [method, address = ""] = exchange.request.split(" ");
+  const url = address.startsWith("/") ? `${ISSUER}${address}` : address;
+  const what = `${method} ${url}`;
+  const faults: string[] = [];
+  if (`${request.method} ${request.url}` !== what) return [`${request.method} ${request.url} instead of ${what}`];
+  if (exchange.form) {
+    const sent = Object.fromEntries(form);
+    for (const name of new Set([...Object.keys(sent), ...Object.keys(exchange.form)])) {
+      const wanted = exchange.form[name];
+      const isThere = wanted === "*" ? Boolean(sent[name]) : sent[name] === wanted;
+      if (!isThere) faults.push(`${what}: ${name} is ${sent[name]}, not ${wanted}`);
+    }
+  }
+  for (const [name, wanted] of Object.entries(exchange.headers ?? {})) {
+    const sent = request.headers.get(name);
+    if (sent !== wanted) faults.push(`${what}: the header ${name} is ${sent}, not ${wanted}`);
+  }
+  // What every code exchange must keep to, whatever the scenario is about (RFC 7636 §4.6, RFC 6749 §4.1.3).
+  const verifier = form.get("code_verifier");
+  if (form.get("grant_type") === "authorization_code") {
+    const challenge = createHash("sha256").update(String(verifier)).digest("base64url");
+    if (challenge !== asked?.searchParams.get("code_challenge")) faults.push(`${what}: the code_verifier does not fit`);
+    if (form.get("redirect_uri") !== asked?.searchParams.get("redirect_uri")) {
+      faults.push(`${what}: the redirect_uri does not fit`);
+    }
+  }
+  return faults;
+}
+
+interface Asking {
+  form: URLSearchParams;
+  request: Request;
+  asked: URL | undefined;
+  answers: { id_token?: string };
+}
+
+function reply({ status = 200, headers = {}, json, form, text }: Reply, asking: Asking): Response {
+  if (form) {
+    const type = "application/x-www-form-urlencoded; charset=utf-8";
+    return new Response(new URLSearchParams(form).toString(), {
+      status,
+      headers: { "content-type": type, ...headers },
+    });
+  }
+  if (json === undefined) return new Response(text ?? null, { status, headers });
+  const body = json === "{jwks}" ? jwks() : withIdToken(json, asking);
+  return new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json", ...headers } });
+}
+
+function withIdToken(json: unknown, { form, request, asked, answers }: Asking): unknown {
+  if (!isObject(json) || !isObject(json["id_token"])) return json;
+  const { claims = {}, signed_with } = IdToken.parse(json["id_token"]);
+  const basic = Buffer.from(request.headers.get("authorization")?.split(" ")[1] ?? "", "base64").toString();
+  const user = decodeURIComponent(basic.split(":")[0] ?? "");
+  const now = Math.floor(Date.now() / 1000);
+  const good: Record<string, unknown> = {
+    iss: ISSUER,
+    sub: "248289761001",
+    aud: form.get("client_id") ?? user,
+    iat: now,
+    exp: now + 3600,
+    nonce: asked?.searchParams.get("nonce") ?? null,
+  };
+  const all = Object.entries({ ...good, ...claims }).filter(([, value]) => value !== null);
+  answers.id_token = signed(Object.fromEntries(all), signed_with);
+  return { ...json, id_token: answers.id_token };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The names under which servers hand out what nobody else may see. */
+const CREDENTIALS = ["access_token", "refresh_token", "id_token", "device_code"];
+
+const credentialsIn = (body: unknown): string[] =>
+  isObject(body) ? CREDENTIALS.map((name) => body[name]).filter((value) => typeof value === "string") : [];
+
+/** Keeps what a disk would: copies, of what the schema knows. */
+export class MemoryStore implements Store {
+  #connections: (Connection | Unreadable)[];
+  #learned: Learned[];
+  readonly #answers: { id_token?: string };
+  readonly #seen = new Set<string>();
+
+  constructor(scenario: Scenario, answers: { id_token?: string } = {}) {
+    this.#connections = storedIn(scenario);
+    this.#learned = learnedIn(scenario);
+    this.#answers = answers;
+    this.#remember();
+  }
+
+  async prepare() {}
+
+  async connection(provider: string, connection: string) {
+    const found = this.#connections.find((each) => each.provider === provider && each.connection === connection);
+    if (found && "problem" in found) throw new Failure("store", found.problem);
+    return found && structuredClone(found);
+  }
+
+  async connections(provider?: string) {
+    const found = this.#connections.filter((each) => provider === undefined || each.provider === provider);
+    const name = (each: Connection | Unreadable) => `${each.provider} ${each.connection}`;
+    return structuredClone(found).sort((one, other) => (name(one) < name(other) ? -1 : 1));
+  }
+
+  async keep(record: Connection) {
+    const before = await this.connection(record.provider, record.connection); // throws where it cannot be read
+    const others = this.#connections.filter(
+      ({ provider, connection }) => provider !== before?.provider || connection !== before.connection,
+    );
+    this.#connections = [...others, Connection().parse(structuredClone(record))];
+    this.#remember();
+  }
+
+  async remove(provider: string, connection: string) {
+    const before = this.#connections.length;
+    this.#connections = this.#connections.filter(
+      (each) => each.provider !== provider || each.connection !== connection,
+    );
+    return this.#connections.length < before;
+  }
+
+  async learned(provider: string) {
+    return structuredClone(this.#learned.find((each) => each.provider === provider));
+  }
+
+  async learn(learned: Learned) {
+    const others = this.#learned.filter(({ provider }) => provider !== learned.provider);
+    this.#learned = [...others, Learned().parse(structuredClone(learned))];
+    this.#remember();
+  }
+
+  /** All of it. An ID token that was signed for this run stands as "{id_token}". */
+  async content(): Promise<{ connections: (Connection | Unreadable)[]; learned: Learned[] }> {
+    const whole = { connections: await this.connections(), learned: structuredClone(this.#learned) };
+    const { id_token } = this.#answers;
+    return JSON.parse(JSON.stringify(whole, (_, value) => (value === id_token && id_token ? "{id_token}" : value)));
+  }
+
+  /** Every secret that it ever held. */
+  secrets = () => [...this.#seen];
+
+  #remember() {
+    for (const record of [...this.#connections, ...this.#learned]) {
+      if ("secrets" in record) for (const secret of Object.values(record.secrets)) if (secret) this.#seen.add(secret);
+    }
+  }
+}
