@@ -218,7 +218,7 @@ const endings: Record<string, Ending & { not?: Partial<Record<Reader, string>> }
     status: "error",
     code: "usage",
     exit: 64,
-    says: /^Unknown option: --tiemout$/,
+    says: /^There is no option --tiemout for login\.$/,
   },
   "a token": {
     argv: ["token", "matrix"],

@@ -88,7 +88,8 @@ async function* signIn(args: Asked, ctx: Context): Flow<Outcome<"login">> {
   const { authMethod } = await import("../flows/client.ts");
   const client: Client = { ...given, token_endpoint_auth_method: authMethod(as, definition, given.client_secret) };
   const { grant, flow } = await chooseGrant(args.flow, definition, as, args.browser, ctx);
-  const scope = args.scope ?? (same ? before?.requested_scope : undefined) ?? definition.scope;
+  const asked = args.scope ?? (same ? before?.requested_scope : undefined) ?? definition.scope;
+  const scope = asked ?? modestScope(flow, as);
   const redirectUri = args["redirect-uri"] ?? definition.redirect_uri ?? REDIRECT_URI;
   const request: GrantRequest = {
     provider,
@@ -101,11 +102,14 @@ async function* signIn(args: Asked, ctx: Context): Flow<Outcome<"login">> {
     browser: args.browser,
     deadline,
   };
+  const { grants: _, ...taught } = known?.definition ?? {};
   const lesson: Learned = {
     v: 1,
     provider,
     definition: {
-      ...known?.definition,
+      ...taught,
+      ...(args.scope !== undefined && { scope: args.scope }),
+      ...(flow === "client_credentials" && { grants: [flow] }), // `auto` would never come upon it
       ...(args.issuer !== undefined && { issuer: args.issuer }),
       ...(args["redirect-uri"] !== undefined && { redirect_uri: redirectUri }),
     },
@@ -113,6 +117,12 @@ async function* signIn(args: Asked, ctx: Context): Flow<Outcome<"login">> {
     secrets: { ...(client.client_secret !== undefined && { client_secret: client.client_secret }) },
   };
   return yield* grant.obtain(request, ctx, (tokens) => keep({ request, flow, tokens, before, lesson }, ctx));
+}
+
+/** Where nobody says what to ask for: who signs in, and to stay signed in, if the server has words for that. */
+function modestScope(flow: GrantName, { scopes_supported = [] }: AuthorizationServer): string | undefined {
+  if (flow === "client_credentials") return undefined;
+  return ["openid", "offline_access"].filter((scope) => scopes_supported.includes(scope)).join(" ") || undefined;
 }
 
 /** The client that was given now, or the one that the last login of this provider was given. */
@@ -191,11 +201,13 @@ async function* keep({ request, flow, tokens, before, lesson }: Catch, ctx: Cont
     connection,
     flow,
     server: as as Connection["server"],
+    ...(definition.quirks && { quirks: definition.quirks }),
     client: { client_id, token_endpoint_auth_method },
     token_type,
     ...(scope !== undefined && { scope }),
     ...(requested_scope !== undefined && { requested_scope }),
     ...(account !== undefined && { account }),
+    ...(tokens.subject !== undefined && { subject: tokens.subject }),
     ...(expires_at !== undefined && { expires_at }),
     created_at: before?.created_at ?? now,
     updated_at: now,
@@ -259,7 +271,16 @@ function checkClientId(raw: string, name: string): void {
 
 function checkIssuer(raw: string, name: string): void {
   const url = URL.canParse(raw) ? new URL(raw) : undefined;
-  if (url && isSecureUrl(raw) && !url.search && !url.hash && !url.username && !url.password && raw.length <= 500)
+  if (
+    url &&
+    isSecureUrl(raw) &&
+    /^[\x21-\x7e]+$/.test(raw) &&
+    !url.search &&
+    !url.hash &&
+    !url.username &&
+    !url.password &&
+    raw.length <= 500
+  )
     return;
   throw usage(
     `${name} cannot be "${raw}".`,

@@ -47,6 +47,7 @@ export const authorizationCode: Grant = {
       const parameters = await asking("The callback", async () =>
         oauth.validateAuthResponse(request.as, request.client, (callback as Callback).url, pending.state),
       );
+      if (!parameters.get("code")) throw new Failure("provider", "The callback has neither a code nor an error.");
       yield progress("exchange", "started", "Exchanging the authorization code for tokens.");
       const kept = yield* keep(await exchange(request, pending, parameters, ctx));
       await callback.answer("signed_in");
@@ -118,6 +119,9 @@ const STRAYS: Record<Stray, string> = {
   wrong_state: "that does not belong to this login",
 };
 
+/** Strays beyond these are refused and not told: a page that knocks in a loop must not flood the stream. */
+const MAX_STRAYS = 20;
+
 /** The first callback that carries our `state`. Everything else is refused, told, and waited past. */
 async function* awaitCallback(
   listener: Listener,
@@ -125,7 +129,7 @@ async function* awaitCallback(
   { deadline }: GrantRequest,
   ctx: Context,
 ): Flow<Callback> {
-  for (;;) {
+  for (let strays = 0; ; ) {
     const arrived = yield* waitFor(listener.next(ctx.signal), deadline, ctx);
     if (!arrived) {
       throw new Failure("timeout", "Nobody signed in before the time was up.", {
@@ -134,10 +138,11 @@ async function* awaitCallback(
     }
     if ("callback" in arrived && isOurs(arrived.callback.url, pending.state)) return arrived.callback;
     const stray = "stray" in arrived ? arrived.stray : "wrong_state";
-    if ("callback" in arrived) arrived.callback.refuse();
-    yield progress("await_user", "waiting", `Refused a request ${STRAYS[stray]}; still waiting for you.`, {
-      reason: stray,
-    });
+    if ("callback" in arrived) void arrived.callback.refuse();
+    if (++strays <= MAX_STRAYS)
+      yield progress("await_user", "waiting", `Refused a request ${STRAYS[stray]}; still waiting for you.`, {
+        reason: stray,
+      });
   }
 }
 

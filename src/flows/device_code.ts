@@ -81,7 +81,9 @@ async function authorize({ as, client, scope }: GrantRequest, ctx: Context): Pro
 function pageUrl(field: string, value: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   const isWeb = url?.protocol === "https:" || url?.protocol === "http:";
-  if (url && isWeb && url.href.length <= 800) return url.href;
+  const href = url?.href.replaceAll("\\", "%5C") ?? ""; // a backslash would double in JSON
+  const isPlain = url?.username === "" && url.password === "" && href.length <= 800;
+  if (isWeb && isPlain) return href;
   throw new Failure(
     "provider",
     `The device authorization endpoint broke the protocol: ${field} is not a web address.`,

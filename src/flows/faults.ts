@@ -35,7 +35,7 @@ export async function asking<T>(subject: string, exchange: () => Promise<T>): Pr
   }
 }
 
-function faultOf(asked: string, error: unknown): unknown {
+export function faultOf(asked: string, error: unknown): unknown {
   const subject = isAboutIdToken(error) ? "The ID token" : asked;
   if (error instanceof oauth.ResponseBodyError) {
     return refusal(subject, error.error, error.error_description, { http_status: error.status, cause: error });
@@ -67,9 +67,10 @@ const isAboutIdToken = (error: unknown) =>
 function refusal(
   subject: string,
   oauth_error: string,
-  oauth_error_description: string | undefined,
+  description: unknown,
   details: { http_status?: number; cause: unknown },
 ): Failure {
+  const oauth_error_description = typeof description === "string" ? description : undefined;
   const code = CODES[oauth_error] ?? "provider";
   const message =
     code === "denied"
@@ -90,11 +91,19 @@ function refusal(
 const sentence = (said: string, why: string | undefined) =>
   why ? `${said}: ${why.replace(/\.?\s*$/, ".")}` : `${said}.`;
 
-/** oauth4webapi's messages name fields and quote nothing. */
+/** oauth4webapi's messages name fields and quote nothing; the fields are told, the library's own names are not. */
 function told(error: Error & { code?: string }, status: number | undefined): string {
-  if (error.code === oauth.RESPONSE_IS_NOT_CONFORM) return `HTTP ${status} without an OAuth error`;
-  if (error.code === oauth.RESPONSE_IS_NOT_JSON) return "its answer is not JSON";
-  if (error.code === oauth.PARSE_ERROR) return "its answer cannot be read";
-  if (/"id_token" property must be a string/.test(error.message)) return "it is missing, though openid was asked for";
-  return error.message.replace(/^"response" body /, "").replace(/\.$/, "");
+  const { code, message } = error;
+  if (status !== undefined && status >= 400) return `it answered HTTP ${status} without an OAuth error`;
+  if (code === oauth.RESPONSE_IS_NOT_CONFORM) return `it answered HTTP ${status}`;
+  if (code === oauth.RESPONSE_IS_NOT_JSON) return "its answer is not JSON";
+  if (code === oauth.PARSE_ERROR) return "its answer cannot be read";
+  if (/token_type/.test(message)) return "token_type is not Bearer";
+  if (code === oauth.UNSUPPORTED_OPERATION) return "it answered in a way that authline does not support";
+  if (/"id_token" property must be a string/.test(message)) return "it is missing, though openid was asked for";
+  return message
+    .replace(/^"response" body (?=must)/, "its answer ")
+    .replace(/^"response" body /, "")
+    .replace(/"as\.(\w+)"/, "$1 in its metadata")
+    .replace(/\.$/, "");
 }

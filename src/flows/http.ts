@@ -30,10 +30,15 @@ export function guardedFetch(ctx: Pick<Context, "fetch" | "signal">) {
       ctx.signal.throwIfAborted();
       if (error instanceof Failure) throw error;
       const why = timeout.aborted ? `no answer within ${TIMEOUT_SECONDS} s` : reasonOf(error);
-      throw new Failure("network", `Could not reach ${host} (${why}).`, {
-        cause: error,
-        hint: "Check the address and your connection, then run the command again.",
-      });
+      const isGarbled = /^(HPE|Z|ERR__ERROR)_/.test(why);
+      throw new Failure(
+        "network",
+        isGarbled ? `${host} does not speak HTTP (${why}).` : `Could not reach ${host} (${why}).`,
+        {
+          cause: error,
+          hint: "Check the address and your connection, then run the command again.",
+        },
+      );
     }
   };
 }
@@ -52,9 +57,11 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.name : "unknown reason";
 }
 
-/** The answer with its body in memory, whitespace and all, but never more than MAX_BODY of it. */
+/** The answer with its body in memory, but never more than MAX_BODY of it. */
 async function readWhole(response: Response, host: string): Promise<Response> {
-  const { status, statusText, headers } = response;
+  const { status, headers } = response;
+  if (status < 200 || status > 599)
+    throw new Failure("provider", `${host} answered HTTP ${status}, which is no status.`);
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {
@@ -67,54 +74,43 @@ async function readWhole(response: Response, host: string): Promise<Response> {
     chunks.push(chunk);
   }
   const body = Buffer.concat(chunks);
-  return normalise(body.length > 0 ? body.toString("utf8") : null, { status, statusText, headers });
-}
-
-interface Answer {
-  status: number;
-  statusText: string;
-  headers: Headers;
+  if ([204, 205, 304].includes(status)) return new Response(null, { status, headers });
+  return normalise(body.toString("utf8"), status, headers);
 }
 
 /**
  * - An OAuth answer in form encoding becomes JSON (GitHub, unless asked).
  * - An error under HTTP 200 becomes HTTP 400 (GitHub; Slack with `"ok":false`). Source: RFC 6749 §5.2.
  * - A challenge beside an OAuth error is dropped, because the error says more.
- * - A whole number sent as a string (`interval`; `expires_in` is understood as it is) becomes a number.
+ * - A member that is null is not there; nor is an `interval` of 0; one that is a string becomes a number.
  */
-function normalise(text: string | null, { status, statusText, headers }: Answer): Response {
-  // 101, 204, 205 and 304 may not carry a body, and 1xx cannot be constructed.
-  const bodiless = [204, 205, 304].includes(status);
-  const plain = () => new Response(bodiless ? null : text, { status, statusText, headers });
-  const body = text === null ? undefined : parse(text, headers.get("content-type") ?? "");
-  if (!body) return plain();
+function normalise(text: string, status: number, headers: Headers): Response {
+  const answer = parse(text, headers.get("content-type") ?? "");
+  if (!answer) return new Response(text, { status, headers });
 
-  let changed = body.form;
-  const answer = body.value;
-  const { interval } = answer;
-  if (typeof interval === "string" && /^\d{1,9}$/.test(interval)) {
-    answer["interval"] = Number(interval);
-    changed = true;
-  }
-  const failed = typeof answer["error"] === "string" && answer["access_token"] === undefined;
-  if (!failed && !changed) return plain();
+  for (const [name, value] of Object.entries(answer)) if (value === null) delete answer[name];
+  const { error, error_description, interval, access_token } = answer;
+  if (typeof interval === "string" && /^\d{1,9}$/.test(interval)) answer["interval"] = Number(interval);
+  if (answer["interval"] === 0) delete answer["interval"];
+  const failed = typeof error === "string" && access_token === undefined;
   const clean = new Headers(headers);
   clean.set("content-type", "application/json");
-  clean.delete("content-length");
-  clean.delete("content-encoding");
+  for (const name of ["content-length", "content-encoding"]) clean.delete(name);
   if (failed) clean.delete("www-authenticate");
-  return new Response(JSON.stringify(answer), { status: failed && status === 200 ? 400 : status, headers: clean });
+  return new Response(JSON.stringify(failed ? { error, error_description } : answer), {
+    status: failed && status === 200 ? 400 : status,
+    headers: clean,
+  });
 }
 
-function parse(text: string, type: string): { value: Record<string, unknown>; form: boolean } | undefined {
-  if (/^application\/x-www-form-urlencoded\b/i.test(type)) {
-    return { value: Object.fromEntries(new URLSearchParams(text)), form: true };
-  }
+function parse(text: string, type: string): Record<string, unknown> | undefined {
+  if (/^application\/x-www-form-urlencoded\b/i.test(type)) return Object.fromEntries(new URLSearchParams(text));
   if (!/\bjson\b/i.test(type)) return undefined;
   try {
     const value: unknown = JSON.parse(text);
     const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject ? { value: value as Record<string, unknown>, form: false } : undefined;
+    JSON.stringify(value); // what nests too deep to be written again is not an answer
+    return isObject ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;
   }

@@ -16,7 +16,7 @@ export interface Callback {
   /** Shows the page that says how it ended. */
   answer(outcome: PageOutcome): Promise<void>;
   /** Refuses it, as one that does not belong to this login. */
-  refuse(): void;
+  refuse(): Promise<void>;
 }
 
 export interface Listener {
@@ -27,8 +27,11 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Strays beyond these are answered, not reported: a page that knocks in a loop must not flood the stream. */
-const MAX_STRAYS = 20;
+/** How long the last page may take to be fetched. */
+const SLOWEST_READER_MS = 1000;
+
+/** How much may be waiting to be looked at. */
+const MAX_WAITING = 100;
 
 export async function listen(redirectUri: string, { displayName }: { displayName: string }): Promise<Listener> {
   const wanted = new URL(redirectUri);
@@ -40,9 +43,8 @@ export async function listen(redirectUri: string, { displayName }: { displayName
 
   const arrived: ({ callback: Callback } | { stray: Stray })[] = [];
   let wake = () => {};
-  let strays = 0;
   const arrive = (what: (typeof arrived)[number]) => {
-    if ("stray" in what && strays++ >= MAX_STRAYS) return;
+    if ("stray" in what && arrived.length >= MAX_WAITING) return; // answered, and not worth remembering
     arrived.push(what);
     wake();
   };
@@ -51,6 +53,7 @@ export async function listen(redirectUri: string, { displayName }: { displayName
     const send = ({ status, headers, body }: ReturnType<typeof strayPage>) =>
       new Promise<void>((resolve) => {
         response.once("close", resolve);
+        setTimeout(resolve, SLOWEST_READER_MS).unref();
         response.writeHead(status, headers).end(body);
       });
     const stray = (status: StrayStatus, what: Stray) => {
@@ -69,7 +72,7 @@ export async function listen(redirectUri: string, { displayName }: { displayName
       callback: {
         url,
         answer: (outcome) => send(page(outcome, { displayName })),
-        refuse: () => void send(strayPage(400)),
+        refuse: () => send(strayPage(400)),
       },
     });
   };
@@ -89,6 +92,8 @@ export async function listen(redirectUri: string, { displayName }: { displayName
       }
     },
     async close() {
+      // A second callback is told that it came too late, and not just cut off.
+      await Promise.all(arrived.map((what) => ("callback" in what ? what.callback.refuse() : undefined)));
       await Promise.all(servers.map(shut));
     },
   };

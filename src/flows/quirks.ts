@@ -19,6 +19,9 @@ const adapters: Record<Quirk, (as: AuthorizationServer) => AuthorizationServer> 
   }),
 };
 
-export function withQuirks(as: AuthorizationServer, { quirks = [] }: Definition): AuthorizationServer {
+export function withQuirks(
+  as: AuthorizationServer,
+  { quirks = [] }: { quirks?: Quirk[] | undefined },
+): AuthorizationServer {
   return quirks.reduce((adapted, quirk) => adapters[quirk](adapted), as);
 }

@@ -13,14 +13,18 @@ import type { Connection } from "../store/record.ts";
 import { authentication, type Client } from "./client.ts";
 import { redeemClientCredentials } from "./client_credentials.ts";
 import { asking } from "./faults.ts";
+import { withQuirks } from "./quirks.ts";
 import { type AuthorizationServer, http } from "./server.ts";
 import { type Tokens, tokensFrom } from "./tokens.ts";
 
 /** The server that issued a credential, and who we were to it: from the record, never from a definition. */
-export function partiesOf({ server, client, secrets }: Connection): { as: AuthorizationServer; client: Client } {
+export function partiesOf({ server, quirks, client, secrets }: Connection): {
+  as: AuthorizationServer;
+  client: Client;
+} {
   const { client_secret } = secrets;
   return {
-    as: server as AuthorizationServer,
+    as: withQuirks(server as AuthorizationServer, { quirks }),
     client: { ...client, ...(client_secret !== undefined && { client_secret }) },
   };
 }
@@ -71,6 +75,14 @@ async function redeem(connection: Connection, ctx: Context): Promise<Tokens> {
 
 /** What the answer leaves out stays as it was, but for the access token's end. */
 function renew(connection: Connection, tokens: Tokens, ctx: Context): Connection {
+  const { subject = tokens.subject } = connection;
+  if (tokens.subject !== undefined && tokens.subject !== subject) {
+    // OIDC Core §12.2
+    throw new Failure(
+      "provider",
+      "The token endpoint broke the protocol: it refreshed one account's token with another's.",
+    );
+  }
   const { expires_at: _, ...old } = connection;
   const { access_token, refresh_token, id_token, token_type, scope, expires_at } = tokens;
   return {

@@ -6,11 +6,12 @@
  * anything is sent to it or anybody is sent there.
  */
 import * as oauth from "oauth4webapi";
+import * as z from "zod/mini";
 import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
+import { lazily } from "../protocol/shapes.ts";
 import { type Definition, isSecureUrl } from "../providers/definition.ts";
-import { asking } from "./faults.ts";
 import { guardedFetch } from "./http.ts";
 import { withQuirks } from "./quirks.ts";
 
@@ -36,15 +37,17 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
     if (!endpoints?.token_endpoint) {
       throw new Failure("config", `The definition of ${display_name} has neither an issuer nor a token endpoint.`);
     }
-    const as = { issuer: issuer ?? new URL(endpoints.token_endpoint).origin, ...endpoints } as AuthorizationServer;
-    return withQuirks(checked(as), definition);
+    return withQuirks(
+      checked({ issuer: issuer ?? new URL(endpoints.token_endpoint).origin, ...endpoints }),
+      definition,
+    );
   }
 
   const { host } = new URL(issuer);
   yield progress("discover", "started", `Asking ${host} what it offers.`);
   for (let attempt = 0; ; attempt++) {
     try {
-      const as = checked({ ...endpoints, ...(await discover(issuer, ctx)) } as AuthorizationServer);
+      const as = checked({ ...endpoints, ...(await discover(issuer, ctx)) });
       yield progress("discover", "done", `${host} answered.`);
       return withQuirks(as, definition);
     } catch (error) {
@@ -61,13 +64,20 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
   }
 }
 
-async function discover(issuer: string, ctx: Context): Promise<AuthorizationServer> {
+async function discover(issuer: string, ctx: Context): Promise<object> {
   const asked = new URL(issuer);
   for (const algorithm of ["oidc", "oauth2"] as const) {
     const response = await oauth.discoveryRequest(asked, { algorithm, ...http(ctx) });
     if (response.status === 404 || response.status === 410) continue;
-    return asking(`The metadata of ${issuer}`, () => oauth.processDiscoveryResponse(asked, response)).catch((error) => {
-      throw mismatch(error, issuer) ?? error;
+    if (response.status !== 200) {
+      throw new Failure("provider", `${issuer} answered HTTP ${response.status} where its metadata should be.`, {
+        http_status: response.status,
+      });
+    }
+    const metadata = await metadataIn(response, issuer);
+    if (isSame(metadata.issuer, issuer)) return metadata;
+    throw new Failure("provider", `The metadata of ${issuer} names another issuer: ${metadata.issuer.slice(0, 200)}`, {
+      hint: "If that is the address you meant, give it exactly so with --issuer; if not, do not trust this server.",
     });
   }
   throw new Failure("config", `${issuer} publishes no metadata: it is not an issuer, or has no discovery.`, {
@@ -75,37 +85,51 @@ async function discover(issuer: string, ctx: Context): Promise<AuthorizationServ
   });
 }
 
-function mismatch(error: unknown, issuer: string): Failure | undefined {
-  const cause = error instanceof Failure ? (error.details.cause as { code?: string; cause?: unknown }) : undefined;
-  if (cause?.code !== oauth.JSON_ATTRIBUTE_COMPARISON) return undefined;
-  const claimed = (cause.cause as { body?: { issuer?: unknown } })?.body?.issuer;
-  return new Failure("provider", `The metadata of ${issuer} names another issuer: ${String(claimed)}.`, {
-    cause: error,
-    hint: "If that is the address you meant, give it exactly so with --issuer; if not, do not trust this server.",
-  });
+async function metadataIn(response: Response, issuer: string): Promise<{ issuer: string }> {
+  const metadata: unknown = await response.json().catch(() => undefined);
+  const named =
+    typeof metadata === "object" && metadata !== null ? (metadata as { issuer?: unknown }).issuer : undefined;
+  if (typeof named === "string") return metadata as { issuer: string };
+  throw new Failure(
+    "provider",
+    `The metadata of ${issuer} cannot be read: it is not a JSON object that names its issuer.`,
+  );
 }
 
-const ENDPOINTS = [
-  "authorization_endpoint",
-  "token_endpoint",
-  "device_authorization_endpoint",
-  "revocation_endpoint",
-  "userinfo_endpoint",
-  "end_session_endpoint",
-  "jwks_uri",
-] as const;
+/** RFC 8414 §3.3 wants the same characters; the one slash that ends an address is all that is forgiven. */
+const isSame = (named: string, asked: string) => named.replace(/\/$/, "") === asked.replace(/\/$/, "");
 
-function checked(as: AuthorizationServer): AuthorizationServer {
-  for (const field of ENDPOINTS) {
-    const value: unknown = as[field];
-    if (value === undefined || (typeof value === "string" && isSecureUrl(value))) continue;
-    throw new Failure(
-      "provider",
-      `The metadata of ${as.issuer} is not safe: ${field} is not https (${String(value)}).`,
-      {
-        hint: "Nothing was sent to it and nothing was opened.",
-      },
-    );
-  }
-  return as;
+const Endpoint = lazily(() => z.optional(z.string().check(z.maxLength(2400), z.refine(isSecureUrl))));
+const Words = lazily(() => z.optional(z.array(z.string())));
+
+/** What is used of the metadata; the rest is not even kept. */
+const Metadata = lazily(() =>
+  z.object({
+    issuer: z.string(),
+    authorization_endpoint: Endpoint(),
+    token_endpoint: Endpoint(),
+    device_authorization_endpoint: Endpoint(),
+    revocation_endpoint: Endpoint(),
+    userinfo_endpoint: Endpoint(),
+    end_session_endpoint: Endpoint(),
+    jwks_uri: Endpoint(),
+    scopes_supported: Words(),
+    grant_types_supported: Words(),
+    token_endpoint_auth_methods_supported: Words(),
+    id_token_signing_alg_values_supported: Words(),
+    authorization_response_iss_parameter_supported: z.optional(z.boolean()),
+  }),
+);
+
+function checked(as: unknown): AuthorizationServer {
+  const parsed = Metadata().safeParse(as);
+  if (parsed.success) return parsed.data as AuthorizationServer;
+  const { issuer, ...fields } = as as Record<string, unknown>;
+  const field = String(parsed.error.issues[0]?.path[0]);
+  const what = /_endpoint$|_uri$/.test(field) ? "is not an https address" : "is not what it should be";
+  const value = fields[field];
+  const quoted = typeof value === "string" ? `: ${value.slice(0, 200)}` : ".";
+  throw new Failure("provider", `The metadata of ${issuer} cannot be trusted: ${field} ${what}${quoted}`, {
+    hint: "Nothing was sent there and nothing was opened.",
+  });
 }

@@ -2,7 +2,7 @@
 import * as oauth from "oauth4webapi";
 import type { Context } from "../context.ts";
 import { Failure } from "../protocol/failure.ts";
-import { asking } from "./faults.ts";
+import { faultOf } from "./faults.ts";
 import { type AuthorizationServer, http } from "./server.ts";
 
 export interface Tokens {
@@ -16,6 +16,7 @@ export interface Tokens {
   scope?: string;
   /** Who signed in, as the validated ID token says. */
   account?: string;
+  subject?: string;
 }
 
 /** Beyond a century a lifetime means "does not end". */
@@ -46,6 +47,10 @@ export async function tokensFrom(
       );
     }
   }
+  if (token_type !== "bearer") {
+    // A DPoP token, say, is of no use to somebody who has no key for it (RFC 9449 §5).
+    throw new Failure("provider", "The token endpoint broke the protocol: token_type is not Bearer.");
+  }
   const claims = oauth.getValidatedIdTokenClaims(answer);
   if (claims) await verifySignature(as, response, ctx);
   const granted = answer.scope ?? scope;
@@ -56,13 +61,26 @@ export async function tokensFrom(
     ...(id_token !== undefined && { id_token }),
     ...(expires_in !== undefined && expires_in < CENTURY && { expires_at: inSeconds(ctx.now(), expires_in) }),
     ...(granted !== undefined && { scope: granted }),
-    ...(claims && { account: accountOf(claims) }),
+    ...(claims && { account: accountOf(claims), subject: claims.sub }),
   };
 }
 
 /** Over TLS from the token endpoint a signature may be skipped (OIDC Core §3.1.3.7); it is not, here. */
-const verifySignature = (as: AuthorizationServer, response: Response, ctx: Context) =>
-  asking("The ID token", () => oauth.validateApplicationLevelSignature(as, response, http(ctx)));
+async function verifySignature(as: AuthorizationServer, response: Response, ctx: Context): Promise<void> {
+  try {
+    await oauth.validateApplicationLevelSignature(as, response, http(ctx));
+  } catch (error) {
+    ctx.signal.throwIfAborted();
+    const subject =
+      error instanceof Error && error.cause instanceof Response ? "The server's list of keys" : "The ID token";
+    const fault = faultOf(subject, error);
+    if (fault instanceof Failure) throw fault;
+    // WebCrypto's own errors, about a key that is none.
+    throw new Failure("provider", "The ID token cannot be verified: the server's key for it cannot be used.", {
+      cause: error,
+    });
+  }
+}
 
 function accountOf(claims: oauth.IDToken): string {
   for (const claim of ["email", "preferred_username", "name"]) {

@@ -17,7 +17,7 @@ const ConnectionStatus = lazily(() =>
   z.object({
     ...whose,
     record_status: RecordStatus,
-    issuer: z.optional(z.string()),
+    issuer: z.optional(text(600)),
     client_id: z.optional(text()),
     flow: z.optional(z.string()),
     scope: z.optional(text(4000)),

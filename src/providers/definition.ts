@@ -7,10 +7,14 @@
 import * as z from "zod/mini";
 import { lazily } from "../protocol/shapes.ts";
 
-/** https, or http on this machine's loopback. Source: RFC 9700 §2.6, RFC 8252 §8.3. */
+/**
+ * https, or http on this machine's loopback; and without a user name, which only ever serves to deceive.
+ * Source: RFC 9700 §2.6, RFC 8252 §8.3.
+ */
 export function isSecureUrl(value: string): boolean {
   if (!URL.canParse(value)) return false;
-  const { protocol, hostname } = new URL(value);
+  const { protocol, hostname, username, password } = new URL(value);
+  if (username !== "" || password !== "") return false;
   return protocol === "https:" || (protocol === "http:" && isLoopback(hostname));
 }
 
@@ -20,6 +24,9 @@ export function isLoopback(hostname: string): boolean {
 }
 
 const Url = lazily(() => z.string().check(z.refine(isSecureUrl)));
+
+/** What a few servers do against the RFCs; each is one adapter in flows/quirks.ts. */
+export const Quirks = lazily(() => z.optional(z.array(z.enum(["issuer_per_tenant"]))));
 
 export const grants = ["authorization_code", "device_code", "client_credentials"] as const;
 export type Grant = (typeof grants)[number];
@@ -59,7 +66,7 @@ export const Definition = lazily(() =>
     account: z.optional(z.object({ endpoint: Url(), field: z.string() })),
     /** Where a person creates a client ID. */
     client_registration: z.optional(Url()),
-    quirks: z.optional(z.array(z.enum(["issuer_per_tenant"]))),
+    quirks: Quirks(),
   }),
 );
 export type Definition = z.infer<ReturnType<typeof Definition>>;

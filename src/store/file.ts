@@ -7,7 +7,7 @@
  * Rules: directories 0700, files 0600; written beside, synced and renamed (conf), then read back; a file that cannot be
  * read or does not hold what it should is an error and is left as it is.
  */
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import Conf from "conf";
@@ -62,7 +62,7 @@ export function fileStore(home: string): Store {
     async remove(provider, name) {
       const { directory, name: file } = placeOf(provider, name);
       const path = join(directory, `${file}.json`);
-      if (!existsSync(path)) return false;
+      if (!exists(path)) return false;
       attempt("delete", path, () => rmSync(path));
       return true;
     },
@@ -77,7 +77,7 @@ export function fileStore(home: string): Store {
 
 /** [connection, provider] of every file, sorted by provider, then connection. */
 function list(directory: string): [string, string][] {
-  if (!existsSync(directory)) return [];
+  if (!exists(directory)) return [];
   const files = attempt("read", directory, () => readdirSync(directory));
   const names = files.flatMap((file) => {
     const [, connection, provider] = file.match(/^([^@.][^@]*)@([^@]+)\.json$/) ?? [];
@@ -85,6 +85,9 @@ function list(directory: string): [string, string][] {
   });
   return names.sort(([a, p], [b, q]) => compare(p, q) || compare(a, b));
 }
+
+/** Only "there is none" is no: whatever else keeps us from looking is a fault of the store. */
+const exists = (path: string) => attempt("read", path, () => lstatSync(path, { throwIfNoEntry: false })) !== undefined;
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 
@@ -99,24 +102,46 @@ const open = ({ directory, name }: Place) =>
 
 function read<S extends z.ZodMiniType>(place: Place, schema: S): z.infer<S> | undefined {
   const path = join(place.directory, `${place.name}.json`);
-  if (!existsSync(path)) return undefined;
+  if (!exists(path)) return undefined;
   const parsed = schema.safeParse(attempt("read", path, () => open(place).store));
-  if (parsed.success) return parsed.data;
-  const field = parsed.error.issues[0]?.path.join(".") || "its content";
+  if (parsed.success && nameOf(parsed.data as Named) === place.name) return parsed.data;
+  const field = parsed.error?.issues[0]?.path.join(".") || "its content";
   throw new Failure("store", `${path} is not a record that authline wrote, or a newer authline wrote it (${field}).`, {
     hint: "Nothing was changed. Move the file away, or use the version that wrote it.",
   });
 }
 
+interface Named {
+  provider: string;
+  connection?: string;
+}
+/** A record under another's name would send one provider's token to whoever asks for the other's. */
+const nameOf = ({ provider, connection }: Named) => (connection === undefined ? provider : `${connection}@${provider}`);
+
 function write<S extends z.ZodMiniType>(place: Place, record: z.infer<S>, schema: S): void {
+  const text = JSON.stringify(schema.parse(record), undefined, 2); // what does not fit must not even be tried
   makeDirectory(place.directory);
   read(place, schema); // a file that cannot be read is never overwritten
   const path = join(place.directory, `${place.name}.json`);
-  attempt("write", path, () => {
-    open(place).store = record as Record<string, unknown>;
-  });
-  if (JSON.stringify(read(place, schema)) !== JSON.stringify(schema.parse(record))) {
+  attempt("write", path, () => replaceFile(path, text));
+  if (JSON.stringify(read(place, schema), undefined, 2) !== text) {
     throw new Failure("store", `${path} does not hold what was written to it.`, { hint: "Check the disk it is on." });
+  }
+}
+
+/**
+ * Written beside, synced, renamed. Not by conf: it takes the short write of a disk that fills up for a whole one and then
+ * renames the stump over the record, and in the shell of a snap package it writes in place.
+ */
+function replaceFile(path: string, text: string): void {
+  const target = exists(path) ? realpathSync(path) : path;
+  const beside = `${target}.tmp-${crypto.randomUUID()}`;
+  try {
+    writeFileSync(beside, text, { mode: 0o600, flag: "wx", flush: true });
+    renameSync(beside, target);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
   }
 }
 

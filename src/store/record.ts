@@ -7,7 +7,7 @@
 import * as z from "zod/mini";
 import type { RecordStatus } from "../protocol/data.ts";
 import { lazily } from "../protocol/shapes.ts";
-import { Definition } from "../providers/definition.ts";
+import { Definition, Quirks } from "../providers/definition.ts";
 
 /** Names of providers and connections: fit for a file name on every system, and for an argv. */
 export const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
@@ -41,6 +41,7 @@ export const Connection = lazily(() =>
     /** The grant that the credential came from. */
     flow: z.string(),
     server: Server(),
+    quirks: Quirks(),
     client: Client(),
     token_type: z.string(),
     /** Granted, not asked for. */
@@ -48,6 +49,8 @@ export const Connection = lazily(() =>
     /** Asked for: what the next login of this connection asks for again. */
     requested_scope: z.optional(z.string()),
     account: z.optional(z.string()),
+    /** OIDC Core §2 `sub`. */
+    subject: z.optional(z.string()),
     /** RFC 3339. Absent: the server did not say that the access token ends. */
     expires_at: z.optional(z.string()),
     created_at: z.string(),

@@ -119,7 +119,7 @@ export function metadata(issuer: string, overrides: Record<string, unknown> = {}
     grant_types_supported: ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
     code_challenge_methods_supported: ["S256"],
     token_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
-    scopes_supported: ["openid", "profile", "email", "offline_access"],
+    scopes_supported: ["read", "write"],
     subject_types_supported: ["public"],
     id_token_signing_alg_values_supported: ["RS256", "ES256"],
     ...overrides,

@@ -106,7 +106,7 @@ export function scripted(scenario: Scenario): Script {
         async answer(outcome: NonNullable<Arrival["answered"]> & ("signed_in" | "denied" | "failed")) {
           answer = outcome;
         },
-        refuse() {
+        async refuse() {
           answer = "refused";
         },
       },

@@ -6,9 +6,10 @@ const chatter = () => {
   process.stdout.write('{"v":1,"seq":0,"phase":"result","status":"success","exit_code":0}\n');
   console.info("[dotenv@17] injecting env (0) from .env");
 };
-let timer; // not earlier: under load it would go off before the program's first line
+let quiet = true;
 globalThis.fetch = (...args) => {
-  timer ??= setInterval(chatter, 20).unref();
+  if (quiet) setInterval(chatter, 20).unref(); // not earlier: under load it would go off before the program's first line
+  quiet = false;
   chatter();
   return real(...args);
 };
