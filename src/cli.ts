@@ -5,54 +5,17 @@
  * guessed at.
  */
 import yargs, { type Argv } from "yargs";
-import type { Command, Options, Positional } from "./commands/command.ts";
+import type { Command, Options } from "./commands/command.ts";
+import { describe, didYouMean, GLOBAL_OPTIONS, helpAction, optionHelp } from "./commands/help.ts";
 import { commands, type Entry } from "./commands/index.ts";
 import { type Context, createContext, type Process } from "./context.ts";
 import type { Flow, Outcome } from "./flow.ts";
-import { modesOf } from "./modes.ts";
-import { output } from "./output.ts";
 import type { CommandHelp, Kind, OptionHelp } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
-import { codes, EXIT_READER_GONE, Failure } from "./protocol/failure.ts";
-import { human } from "./render/human.ts";
-import { ndjson } from "./render/ndjson.ts";
-import { openStream, run, type Stream } from "./run.ts";
+import { Failure } from "./protocol/failure.ts";
 import { fileStore, homeOf } from "./store/file.ts";
 
 declare const AUTHLINE_VERSION: string;
-
-export interface Host extends Process {
-  onStream(stream: Stream): void;
-  /** Told when stdout cannot be written any more, with what the process must exit with. */
-  onLost(exitCode: number): void;
-}
-
-/** Runs what argv says; when it returns, the result is out. */
-export async function start(host: Host): Promise<void> {
-  const call = read(host.argv);
-  const modes = modesOf(host, call.json);
-  let readerGone = false;
-  const stderr = output(2, () => {});
-  const stdout = output(1, (code) => {
-    readerGone = code === "EPIPE" || code === "EOF"; // a reader that leaves is told nothing more
-    if (!readerGone) stderr.write(`Nothing more can be written to stdout (${code}).\n`);
-    host.onLost(readerGone ? EXIT_READER_GONE : codes.store.exit);
-  });
-  const words = human(modes);
-  const stream = openStream({
-    command: call.name,
-    kind: call.kind,
-    challenges: call.challenges,
-    signal: host.signal,
-    now: () => new Date(),
-    show(transition) {
-      if (modes.stream) stdout.write(ndjson(transition));
-      if (!readerGone) stderr.write(words(transition));
-    },
-  });
-  host.onStream(stream);
-  await run(stream, call.flow(host), host.signal);
-}
 
 interface Call {
   name: string;
@@ -104,28 +67,6 @@ async function* unknown(word: string): Flow<never> {
     hint: (await didYouMean(word, known, isOption)) ?? `Commands are ${commands.map(({ name }) => name).join(", ")}.`,
     next_actions: [helpAction()],
   });
-}
-
-const helpAction = (entry?: Entry) => ({
-  id: "help",
-  argv: ["authline", ...(entry ? entry.name.split(" ") : []), "--help"],
-  description: "See how it is used.",
-});
-
-/** Undefined where nothing that is known is near. */
-async function didYouMean(
-  word: string,
-  known: readonly { name: string }[],
-  isOption: boolean,
-): Promise<string | undefined> {
-  const { closest, distance } = await import("fastest-levenshtein");
-  const bare = word.replace(/^-+/, "");
-  const nearest = closest(
-    bare,
-    known.map(({ name }) => name),
-  );
-  if (nearest === undefined || distance(bare, nearest) > Math.ceil(nearest.length / 3)) return undefined;
-  return `Did you mean ${isOption ? "--" : ""}${nearest}?`;
 }
 
 async function* version({ node }: Process): Flow<Outcome<"version">> {
@@ -215,13 +156,6 @@ const bareParser = (): Argv =>
 
 // --- help ------------------------------------------------------------------------------------------------------------
 
-const GLOBAL_OPTIONS: OptionHelp[] = [
-  { name: "json", summary: "write the stream to stdout, even to a terminal", type: "boolean" },
-  { name: "no-json", summary: "never write the stream", type: "boolean" },
-  { name: "help", summary: "show this", type: "boolean" },
-  { name: "version", summary: "show the versions", type: "boolean" },
-];
-
 async function* help(entry: Entry | undefined): Flow<Outcome<"help">> {
   const entries = entry ? [entry] : commands;
   const described = await Promise.all(entries.map(async (each) => describe(each, await each.load())));
@@ -265,30 +199,3 @@ function shown({ name, summary, placeholder, choices, default: initial }: Option
 }
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
-
-function describe({ name, summary }: Entry, { positionals, options, examples }: Command): CommandHelp {
-  const places = Object.entries(positionals as Record<string, Positional>);
-  return {
-    name,
-    usage: [
-      "authline",
-      name,
-      ...places.map(([place, { required }]) => (required ? `<${place}>` : `[${place}]`)),
-      "[options]",
-    ].join(" "),
-    summary,
-    positionals: places.map(([place, { summary, required }]) => ({ name: place, summary, required })),
-    options: optionHelp(options),
-    examples: [...examples],
-  };
-}
-
-const optionHelp = (options: Options): OptionHelp[] =>
-  Object.entries(options).map(([name, { summary, type, placeholder, default: initial, choices }]) => ({
-    name,
-    summary,
-    type,
-    ...(placeholder !== undefined && { placeholder }),
-    ...(initial !== undefined && { default: initial }),
-    ...(choices && { choices: [...choices] }),
-  }));

@@ -34,7 +34,7 @@ process.on("exit", () => {
   process.exitCode = lost ?? code;
 });
 
-const { start } = await import("./cli.ts");
+const { start } = await import("./start.ts");
 await start({
   argv: process.argv.slice(2),
   env: process.env,

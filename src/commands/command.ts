@@ -7,7 +7,7 @@
 import type { Context } from "../context.ts";
 import type { Flow, Outcome } from "../flow.ts";
 import type { Kind } from "../protocol/data.ts";
-import { type Code, Failure, type NextAction } from "../protocol/failure.ts";
+import { Failure } from "../protocol/failure.ts";
 import { NAME } from "../store/record.ts";
 
 export interface Option<T> {
@@ -125,29 +125,3 @@ function parseName(raw: string, name: string): string {
   checkName(raw, name);
   return raw;
 }
-
-const ANOTHER_TRY: ReadonlySet<Code> = new Set(["denied", "expired", "timeout", "network", "rate_limited", "locked"]);
-
-/** The failure with the command to run next, where running it again may help. */
-export function trySoon(error: unknown, action: NextAction): unknown {
-  if (!(error instanceof Failure) || error.details.next_actions) return error;
-  if (!ANOTHER_TRY.has(error.code) && !error.retryable) return error;
-  return new Failure(error.code, error.message, { ...error.details, next_actions: [action] });
-}
-
-/** For a sentence. */
-export const whose = (provider: string, connection: string) =>
-  connection === "default" ? provider : `${provider} under the name "${connection}"`;
-
-/** The arguments that name a connection, for an argv of ours. */
-export const naming = (provider: string, connection: string) =>
-  connection === "default" ? [provider] : [provider, "--connection", connection];
-
-export const loginCommand = (provider: string, connection: string) =>
-  ["authline", "login", ...naming(provider, connection)].join(" ");
-
-export const loginAction = (provider: string, connection: string) => ({
-  id: "login",
-  argv: ["authline", "login", ...naming(provider, connection)],
-  description: `Sign in to ${provider}.`,
-});

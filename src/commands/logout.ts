@@ -1,8 +1,9 @@
+import { loginAction, whose } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
 import type { Revocation } from "../flows/revoke.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-import { command, connection, flag, loginAction, provider, whose } from "./command.ts";
+import { command, connection, flag, provider } from "./command.ts";
 
 export const logout = command({
   positionals: { provider },

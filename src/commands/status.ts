@@ -1,6 +1,8 @@
+import { loginAction } from "../actions.ts";
+import { defined } from "../defined.ts";
 import type { ConnectionStatus } from "../protocol/data.ts";
 import { type Connection, recordStatus } from "../store/record.ts";
-import { command, loginAction, optionalProvider } from "./command.ts";
+import { command, optionalProvider } from "./command.ts";
 
 export const status = command({
   positionals: { provider: optionalProvider },
@@ -41,9 +43,7 @@ function describe(record: Connection, now: Date): ConnectionStatus {
     provider,
     connection,
     record_status: recordStatus(record, now),
-    ...(account !== undefined && { account }),
-    ...(scope !== undefined && { scope }),
-    ...(expires_at !== undefined && { expires_at }),
+    ...defined({ account, scope, expires_at }),
     refreshable,
     issuer: server.issuer,
     client_id: client.client_id,

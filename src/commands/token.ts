@@ -1,6 +1,8 @@
+import { loginAction, loginCommand, whose } from "../actions.ts";
+import { defined } from "../defined.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
 import { recordStatus, timeToLive } from "../store/record.ts";
-import { command, connection, duration, flag, loginAction, loginCommand, provider, whose } from "./command.ts";
+import { command, connection, duration, flag, provider } from "./command.ts";
 
 export const token = command({
   positionals: { provider },
@@ -60,8 +62,7 @@ export const token = command({
         connection: name,
         access_token: secrets.access_token ?? "",
         token_type,
-        ...(scope !== undefined && { scope }),
-        ...(expires_at !== undefined && { expires_at, expires_in: Math.floor(left) }),
+        ...defined({ scope, expires_at, expires_in: expires_at === undefined ? undefined : Math.floor(left) }),
         refreshed: connection !== stored,
       },
     };

@@ -6,6 +6,7 @@
  */
 import * as oauth from "oauth4webapi";
 import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import { authentication } from "./client.ts";
@@ -39,7 +40,7 @@ export const deviceCode: Grant = {
       connection,
       user_code: device.user_code,
       verification_uri: device.verification_uri,
-      ...(device.verification_uri_complete && { verification_uri_complete: device.verification_uri_complete }),
+      ...defined({ verification_uri_complete: device.verification_uri_complete }),
       expires_at: until.toISOString(),
       expires_in: Math.max(0, Math.round(secondsUntil(until, ctx))),
       interval: device.interval,

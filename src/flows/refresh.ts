@@ -7,6 +7,7 @@
  */
 import * as oauth from "oauth4webapi";
 import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Connection } from "../store/record.ts";
@@ -25,7 +26,7 @@ export function partiesOf({ server, quirks, client, secrets }: Connection): {
   const { client_secret } = secrets;
   return {
     as: withQuirks(server as AuthorizationServer, { quirks }),
-    client: { ...client, ...(client_secret !== undefined && { client_secret }) },
+    client: { ...client, ...defined({ client_secret }) },
   };
 }
 
@@ -87,16 +88,10 @@ function renew(connection: Connection, tokens: Tokens, ctx: Context): Connection
   const { access_token, refresh_token, id_token, token_type, scope, expires_at } = tokens;
   return {
     ...old,
+    ...defined({ scope, expires_at }),
     token_type,
-    ...(scope !== undefined && { scope }),
-    ...(expires_at !== undefined && { expires_at }),
     updated_at: ctx.now().toISOString(),
-    secrets: {
-      ...connection.secrets,
-      access_token,
-      ...(refresh_token !== undefined && { refresh_token }),
-      ...(id_token !== undefined && { id_token }),
-    },
+    secrets: { ...connection.secrets, ...defined({ access_token, refresh_token, id_token }) },
   };
 }
 
@@ -106,6 +101,6 @@ function revoked(connection: Connection, ctx: Context): Connection {
     ...connection,
     revoked: true,
     updated_at: ctx.now().toISOString(),
-    secrets: { ...(client_secret !== undefined && { client_secret }) },
+    secrets: defined({ client_secret }),
   };
 }

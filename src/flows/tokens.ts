@@ -1,6 +1,7 @@
 /** What a token endpoint gave, as it is kept. Source: RFC 6749 §5.1. */
 import * as oauth from "oauth4webapi";
 import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
 import { faultOf } from "./faults.ts";
 import { type AuthorizationServer, http } from "./server.ts";
@@ -53,16 +54,17 @@ export async function tokensFrom(
   }
   const claims = oauth.getValidatedIdTokenClaims(answer);
   if (claims) await verifySignature(as, response, ctx);
-  const granted = answer.scope ?? scope;
-  return {
+  const endless = expires_in === undefined || expires_in >= CENTURY;
+  return defined({
     access_token,
     token_type,
-    ...(refresh_token !== undefined && { refresh_token }),
-    ...(id_token !== undefined && { id_token }),
-    ...(expires_in !== undefined && expires_in < CENTURY && { expires_at: inSeconds(ctx.now(), expires_in) }),
-    ...(granted !== undefined && { scope: granted }),
-    ...(claims && { account: accountOf(claims), subject: claims.sub }),
-  };
+    refresh_token,
+    id_token,
+    expires_at: endless ? undefined : inSeconds(ctx.now(), expires_in),
+    scope: answer.scope ?? scope,
+    account: claims && accountOf(claims),
+    subject: claims?.sub,
+  });
 }
 
 /** Over TLS from the token endpoint a signature may be skipped (OIDC Core §3.1.3.7); it is not, here. */

@@ -28,6 +28,9 @@ const Url = lazily(() => z.string().check(z.refine(isSecureUrl)));
 /** What a few servers do against the RFCs; each is one adapter in flows/quirks.ts. */
 export const Quirks = lazily(() => z.optional(z.array(z.enum(["issuer_per_tenant"]))));
 
+/** Where the browser comes back to, unless somebody knows better; on any port. Source: RFC 8252 §7.3. */
+export const REDIRECT_URI = "http://127.0.0.1/callback";
+
 export const grants = ["authorization_code", "device_code", "client_credentials"] as const;
 export type Grant = (typeof grants)[number];
 

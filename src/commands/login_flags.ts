@@ -1,0 +1,49 @@
+/** What the flags of `login` may say. Each check throws a Failure `usage`. */
+import { Failure } from "../protocol/failure.ts";
+import { isLoopback, isSecureUrl, REDIRECT_URI } from "../providers/definition.ts";
+
+const usage = (message: string, hint: string) => new Failure("usage", message, { hint });
+
+/** RFC 6749 §3.3. */
+export function checkScope(raw: string, name: string): void {
+  if (/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(raw) && raw.length <= 2000) return;
+  throw usage(
+    `${name} is not a list of scopes.`,
+    'Write them between quotes with single spaces: --scope "openid email".',
+  );
+}
+
+export function checkClientId(raw: string, name: string): void {
+  if (/^[\x20-\x7e]{1,300}$/.test(raw)) return;
+  throw usage(`${name} is not a client ID.`, "It is one printable word, as the provider shows it.");
+}
+
+export function checkIssuer(raw: string, name: string): void {
+  const url = URL.canParse(raw) ? new URL(raw) : undefined;
+  if (
+    url &&
+    isSecureUrl(raw) &&
+    /^[\x21-\x7e]+$/.test(raw) &&
+    !url.search &&
+    !url.hash &&
+    !url.username &&
+    !url.password &&
+    raw.length <= 500
+  )
+    return;
+  throw usage(
+    `${name} cannot be "${raw}".`,
+    "An issuer is an https address without a query, such as https://login.example.com; http will do on this machine only.",
+  );
+}
+
+/** RFC 8252 §7.3: http, and this machine's loopback. */
+export function checkRedirectUri(raw: string, name: string): void {
+  const url = URL.canParse(raw) ? new URL(raw) : undefined;
+  const fits = url?.protocol === "http:" && isLoopback(url.hostname) && !url.search && !url.hash && !url.username;
+  if (fits && raw.length <= 200 && url.port !== "0") return;
+  throw usage(
+    `${name} is not an address that authline can listen on.`,
+    `It is one on this machine's loopback, such as ${REDIRECT_URI}.`,
+  );
+}

@@ -1,0 +1,76 @@
+/** The end of a login: the credential is stored and read back, and what the login taught is remembered. */
+import { naming } from "../actions.ts";
+import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
+import { type Flow, type Outcome, progress } from "../flow.ts";
+import type { Warning } from "../protocol/failure.ts";
+import type { Grant as GrantName } from "../providers/definition.ts";
+import type { Connection, Learned } from "../store/record.ts";
+import { accountName } from "./account.ts";
+import type { GrantRequest } from "./grant.ts";
+import type { Tokens } from "./tokens.ts";
+
+interface Catch {
+  request: GrantRequest;
+  flow: GrantName;
+  tokens: Tokens;
+  taught: Learned["definition"];
+}
+
+/** A login is a success once the stored credential was read back. */
+export async function* keep({ request, flow, tokens, taught }: Catch, ctx: Context): Flow<Outcome<"login">> {
+  const { provider, connection, definition, as, client, scope: requested_scope } = request;
+  const { client_id, token_endpoint_auth_method, client_secret } = client;
+  const { access_token, refresh_token, id_token, token_type, expires_at, subject } = tokens;
+  const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
+  const account = await accountName(definition, tokens, ctx);
+  const before = await ctx.store.connection(provider, connection);
+  const now = ctx.now().toISOString();
+  await ctx.store.keep({
+    ...defined({ scope, requested_scope, account, subject, expires_at, quirks: definition.quirks }),
+    v: 1,
+    provider,
+    connection,
+    flow,
+    server: as as Connection["server"],
+    client: { client_id, token_endpoint_auth_method },
+    token_type,
+    created_at: before?.created_at ?? now,
+    updated_at: now,
+    refreshable: refresh_token !== undefined || flow === "client_credentials",
+    secrets: defined({ access_token, refresh_token, id_token, client_secret }),
+  });
+  const { grants: _, ...definitionTaught } = taught;
+  await ctx.store.learn({
+    v: 1,
+    provider,
+    // `auto` would never come upon client credentials by itself
+    definition: { ...definitionTaught, ...(flow === "client_credentials" && { grants: [flow] }) },
+    client: { client_id },
+    secrets: defined({ client_secret }),
+  });
+  yield progress("store", "done", "The credential is stored.");
+  return {
+    message: `Signed in to ${definition.display_name}${account ? ` as ${account}` : ""}.`,
+    warnings: narrowed(requested_scope, scope),
+    data: { provider, connection, record_status: "connected", ...defined({ scope, expires_at, account }) },
+    next_actions: [
+      {
+        id: "token",
+        argv: ["authline", "token", ...naming(provider, connection)],
+        description: "Get the access token.",
+      },
+    ],
+  };
+}
+
+/** What OpenID Connect asks for by scope and answers by claims and tokens: servers write these back as they like. */
+const IDENTITY = new Set(["openid", "profile", "email", "address", "phone", "offline_access"]);
+
+/** Some servers grant less than was asked, and say so only in passing (RFC 6749 §3.3). */
+function narrowed(asked: string | undefined, granted: string | undefined): Warning[] {
+  const has = new Set(granted?.split(" "));
+  const missing = asked?.split(" ").filter((scope) => !has.has(scope) && !IDENTITY.has(scope)) ?? [];
+  if (missing.length === 0) return [];
+  return [{ code: "scope_narrowed", message: `Not granted: ${missing.join(" ")}.` }];
+}

@@ -1,0 +1,42 @@
+/** From argv to the last line: what is run, what is shown where, and what becomes of a stdout that cannot be written. */
+import { read } from "./cli.ts";
+import type { Process } from "./context.ts";
+import { modesOf } from "./modes.ts";
+import { output } from "./output.ts";
+import { codes, EXIT_READER_GONE } from "./protocol/failure.ts";
+import { human } from "./render/human.ts";
+import { ndjson } from "./render/ndjson.ts";
+import { openStream, run, type Stream } from "./run.ts";
+
+export interface Host extends Process {
+  onStream(stream: Stream): void;
+  /** Told when stdout cannot be written any more, with what the process must exit with. */
+  onLost(exitCode: number): void;
+}
+
+/** Runs what argv says; when it returns, the result is out. */
+export async function start(host: Host): Promise<void> {
+  const call = read(host.argv);
+  const modes = modesOf(host, call.json);
+  let readerGone = false;
+  const stderr = output(2, () => {});
+  const stdout = output(1, (code) => {
+    readerGone = code === "EPIPE" || code === "EOF"; // a reader that leaves is told nothing more
+    if (!readerGone) stderr.write(`Nothing more can be written to stdout (${code}).\n`);
+    host.onLost(readerGone ? EXIT_READER_GONE : codes.store.exit);
+  });
+  const words = human(modes);
+  const stream = openStream({
+    command: call.name,
+    kind: call.kind,
+    challenges: call.challenges,
+    signal: host.signal,
+    now: () => new Date(),
+    show(transition) {
+      if (modes.stream) stdout.write(ndjson(transition));
+      if (!readerGone) stderr.write(words(transition));
+    },
+  });
+  host.onStream(stream);
+  await run(stream, call.flow(host), host.signal);
+}
