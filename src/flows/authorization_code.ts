@@ -6,25 +6,33 @@
  */
 import { timingSafeEqual } from "node:crypto";
 import * as oauth from "oauth4webapi";
+import * as z from "zod/mini";
 import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
 import type { Notice } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
+import { lazily } from "../protocol/shapes.ts";
 import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
-import { type Grant, type GrantRequest, offersGrant } from "./grant.ts";
+import { answerLost, type Door, type Grant, type GrantRequest, offersGrant } from "./grant.ts";
 import type { Callback, Listener, Stray } from "./listener.ts";
 import { http } from "./server.ts";
 import { tokensFrom } from "./tokens.ts";
 import { waitFor } from "./wait.ts";
 
 /** What must be remembered between the request and its answer. */
-interface Pending {
-  state: string;
-  nonce: string | undefined;
-  verifier: string;
-  redirectUri: string;
-}
+const Pending = lazily(() =>
+  z.object({
+    state: z.string(),
+    nonce: z.optional(z.string()),
+    code_verifier: z.string(),
+    redirect_uri: z.string(),
+    /** The code has been sent to the token endpoint, where it is good for one time. */
+    redeemed: z.optional(z.literal(true)),
+  }),
+);
+type Pending = z.infer<ReturnType<typeof Pending>>;
 
 export const authorizationCode: Grant = {
   lacks: (as) =>
@@ -32,34 +40,55 @@ export const authorizationCode: Grant = {
       ? undefined
       : "has no authorization endpoint",
 
-  async *obtain(request, ctx, keep) {
-    const listener = await ctx.listen(request.redirectUri, { displayName: request.definition.display_name });
-    let callback: Callback | undefined;
+  async *open(request, ctx, saved) {
+    const earlier = saved && Pending().parse(saved);
+    if (earlier?.redeemed) throw answerLost();
+    const { display_name: displayName } = request.definition;
+    const listener = await ctx.listen(earlier?.redirect_uri ?? request.redirectUri, { displayName });
     try {
-      const pending: Pending = {
-        state: ctx.random(),
-        nonce: isOpenId(request.scope) ? ctx.random() : undefined,
-        verifier: ctx.random(),
-        redirectUri: listener.redirectUri,
-      };
-      yield await challenge(request, pending, ctx);
-      callback = yield* awaitCallback(listener, pending, request, ctx);
-      const parameters = await asking("The callback", async () =>
-        oauth.validateAuthResponse(request.as, request.client, (callback as Callback).url, pending.state),
-      );
-      if (!parameters.get("code")) throw new Failure("provider", "The callback has neither a code nor an error.");
-      yield progress("exchange", "started", "Exchanging the authorization code for tokens.");
-      const kept = yield* keep(await exchange(request, pending, parameters, ctx));
-      await callback.answer("signed_in");
-      return kept;
+      const pending = earlier ?? begin(request, listener, ctx);
+      if (!earlier) {
+        await request.save("authorization_code", pending);
+        yield await challenge(request, pending, ctx);
+      }
+      return door(listener, pending, request, ctx);
     } catch (error) {
-      await callback?.answer(error instanceof Failure && error.code === "denied" ? "denied" : "failed");
-      throw error;
-    } finally {
       await listener.close();
+      throw error;
     }
   },
 };
+
+function begin({ scope }: GrantRequest, { redirectUri }: Listener, ctx: Context): Pending {
+  return {
+    state: ctx.random(),
+    ...defined({ nonce: isOpenId(scope) ? ctx.random() : undefined }),
+    code_verifier: ctx.random(),
+    redirect_uri: redirectUri,
+  };
+}
+
+function door(listener: Listener, pending: Pending, request: GrantRequest, ctx: Context): Door {
+  let callback: Callback | undefined;
+  return {
+    async *tokens() {
+      const arrived = yield* awaitCallback(listener, pending, request, ctx);
+      callback = arrived;
+      const parameters = await asking("The callback", async () =>
+        oauth.validateAuthResponse(request.as, request.client, arrived.url, pending.state),
+      );
+      if (!parameters.get("code")) throw new Failure("provider", "The callback has neither a code nor an error.");
+      yield progress("exchange", "started", "Exchanging the authorization code for tokens.");
+      await request.save("authorization_code", { ...pending, redeemed: true });
+      return await exchange(request, pending, parameters, ctx);
+    },
+    offer: (address) => listener.offer(address),
+    async close(ending = "failed") {
+      await callback?.answer(ending);
+      await listener.close();
+    },
+  };
+}
 
 const isOpenId = (scope: string | undefined) => scope?.split(" ").includes("openid") ?? false;
 
@@ -85,7 +114,7 @@ async function challenge(request: GrantRequest, pending: Pending, ctx: Context):
     provider,
     connection,
     auth_url,
-    redirect_uri: pending.redirectUri,
+    redirect_uri: pending.redirect_uri,
     reach: "this_host",
     expires_at: deadline.toISOString(),
     expires_in: Math.max(0, Math.round((deadline.getTime() - ctx.now().getTime()) / 1000)),
@@ -100,11 +129,11 @@ async function authorizationUrl({ as, client, scope, definition }: GrantRequest,
     ...definition.authorization_params,
     response_type: "code",
     client_id: client.client_id,
-    redirect_uri: pending.redirectUri,
+    redirect_uri: pending.redirect_uri,
     scope,
     state: pending.state,
     nonce: pending.nonce,
-    code_challenge: await oauth.calculatePKCECodeChallenge(pending.verifier),
+    code_challenge: await oauth.calculatePKCECodeChallenge(pending.code_verifier),
     code_challenge_method: "S256",
   };
   for (const [name, value] of Object.entries(parameters)) if (value !== undefined) url.searchParams.set(name, value);
@@ -154,7 +183,7 @@ function isOurs(url: URL, state: string): boolean {
 
 async function exchange(request: GrantRequest, pending: Pending, parameters: URLSearchParams, ctx: Context) {
   const { as, client } = request;
-  const { redirectUri, verifier, nonce } = pending;
+  const { redirect_uri, code_verifier, nonce } = pending;
   return asking("The token endpoint", async () => {
     const auth = authentication(client);
     const response = await oauth.authorizationCodeGrantRequest(
@@ -162,8 +191,8 @@ async function exchange(request: GrantRequest, pending: Pending, parameters: URL
       client,
       auth,
       parameters,
-      redirectUri,
-      verifier,
+      redirect_uri,
+      code_verifier,
       http(ctx),
     );
     const answer = await oauth.processAuthorizationCodeResponse(as, client, response, {

@@ -5,10 +5,12 @@
  * the pause and is tried again; the code's own life and --timeout both end it.
  */
 import * as oauth from "oauth4webapi";
+import * as z from "zod/mini";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
+import { lazily } from "../protocol/shapes.ts";
 import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
 import { type Grant, type GrantRequest, offersGrant } from "./grant.ts";
@@ -28,53 +30,70 @@ export const deviceCode: Grant = {
       ? undefined
       : "has no device authorization endpoint",
 
-  async *obtain(request, ctx, keep) {
-    const { provider, connection, definition, deadline } = request;
-    yield progress("authorize", "started", `Asking ${definition.display_name} for a code.`);
-    const device = await authorize(request, ctx);
-    const until = new Date(Math.min(deadline.getTime(), ctx.now().getTime() + device.expires_in * 1000));
-    yield {
-      phase: "device_code",
-      message: `Open ${device.verification_uri} and enter the code ${device.user_code} to sign in to ${definition.display_name}.`,
-      provider,
-      connection,
-      user_code: device.user_code,
-      verification_uri: device.verification_uri,
-      ...defined({ verification_uri_complete: device.verification_uri_complete }),
-      expires_at: until.toISOString(),
-      expires_in: Math.max(0, Math.round(secondsUntil(until, ctx))),
-      interval: device.interval,
-      next_actions: [],
+  async *open(request, ctx, saved) {
+    const earlier = saved && Device().parse(saved);
+    const device = earlier ?? (yield* ask(request, ctx));
+    return {
+      tokens: () => poll(device, request, ctx),
+      close: async () => {},
     };
-    const tokens = yield* poll(device, until, request, ctx);
-    return yield* keep(tokens);
   },
 };
 
-interface Device {
-  device_code: string;
-  user_code: string;
-  verification_uri: string;
-  verification_uri_complete: string | undefined;
-  /** Seconds. */
-  expires_in: number;
-  interval: number;
+const Device = lazily(() =>
+  z.object({
+    device_code: z.string(),
+    user_code: z.string(),
+    verification_uri: z.string(),
+    verification_uri_complete: z.optional(z.string()),
+    /** RFC 3339: when the code, or the login, is out. */
+    expires_at: z.string(),
+    /** Seconds. */
+    interval: z.number(),
+    /** RFC 3339: the last time that the server was asked. */
+    asked_at: z.string(),
+  }),
+);
+type Device = z.infer<ReturnType<typeof Device>>;
+
+async function* ask(request: GrantRequest, ctx: Context): Flow<Device> {
+  const { provider, connection, definition } = request;
+  yield progress("authorize", "started", `Asking ${definition.display_name} for a code.`);
+  const device = await authorize(request, ctx);
+  await request.save("device_code", device);
+  const { user_code, verification_uri, verification_uri_complete, expires_at, interval } = device;
+  yield {
+    phase: "device_code",
+    message: `Open ${verification_uri} and enter the code ${user_code} to sign in to ${definition.display_name}.`,
+    provider,
+    connection,
+    user_code,
+    verification_uri,
+    ...defined({ verification_uri_complete }),
+    expires_at,
+    expires_in: Math.max(0, Math.round(secondsUntil(new Date(expires_at), ctx))),
+    interval,
+    next_actions: [],
+  };
+  return device;
 }
 
-async function authorize({ as, client, scope }: GrantRequest, ctx: Context): Promise<Device> {
+async function authorize({ as, client, scope, deadline }: GrantRequest, ctx: Context): Promise<Device> {
   const answer = await asking("The device authorization endpoint", async () => {
     const parameters = scope === undefined ? {} : { scope };
     const response = await oauth.deviceAuthorizationRequest(as, client, authentication(client), parameters, http(ctx));
     return oauth.processDeviceAuthorizationResponse(as, client, response);
   });
+  const now = ctx.now();
+  const complete = answer.verification_uri_complete;
   return {
     device_code: answer.device_code,
     user_code: answer.user_code,
     verification_uri: pageUrl("verification_uri", answer.verification_uri),
-    verification_uri_complete:
-      answer.verification_uri_complete && pageUrl("verification_uri_complete", answer.verification_uri_complete),
-    expires_in: answer.expires_in,
+    ...defined({ verification_uri_complete: complete && pageUrl("verification_uri_complete", complete) }),
+    expires_at: new Date(Math.min(deadline.getTime(), now.getTime() + answer.expires_in * 1000)).toISOString(),
     interval: Math.min(answer.interval ?? DEFAULT_INTERVAL, MAX_INTERVAL),
+    asked_at: now.toISOString(),
   };
 }
 
@@ -94,12 +113,15 @@ function pageUrl(field: string, value: string): string {
   );
 }
 
-async function* poll(device: Device, until: Date, request: GrantRequest, ctx: Context): Flow<Tokens> {
+async function* poll(device: Device, request: GrantRequest, ctx: Context): Flow<Tokens> {
+  const until = new Date(device.expires_at);
   const heart = heartbeat(until, ctx);
   let { interval } = device;
-  let pause = interval;
+  // Whoever asked last, and whichever process it was: not before the interval is over.
+  let pause = Math.max(0, interval + secondsUntil(new Date(device.asked_at), ctx));
   for (let attempt = 0; ; ) {
     if (!(yield* heart.rest(pause))) throw tooLate(until, request);
+    await request.save("device_code", { ...device, interval, asked_at: ctx.now().toISOString() });
     try {
       const tokens = yield* waitFor(redeem(device, request, ctx), until, ctx, heart);
       if (!tokens) throw tooLate(until, request);

@@ -1,8 +1,11 @@
 /** What every grant is given, and what it is. */
 import type { Context } from "../context.ts";
 import type { Flow } from "../flow.ts";
-import type { Definition } from "../providers/definition.ts";
+import { Failure } from "../protocol/failure.ts";
+import type { Definition, Grant as GrantName } from "../providers/definition.ts";
 import type { Client } from "./client.ts";
+import type { Stray } from "./listener.ts";
+import type { PageOutcome } from "./page.ts";
 import type { AuthorizationServer } from "./server.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -17,18 +20,39 @@ export interface GrantRequest {
   browser: "auto" | "always" | "never";
   /** When the login gives up waiting for a person. */
   deadline: Date;
+  save(grant: GrantName, saved: Saved): Promise<void>;
 }
 
-/**
- * Gets tokens and hands them to `keep`, which verifies and stores them; it ends when they are kept, so that what a
- * person is shown at the end (the callback page) is true.
- */
+/** A way in: opened, it has asked what is to be asked, and waits for the answer. */
+export interface Door {
+  /** What the answer brings; waits for a person where one is needed. */
+  tokens(): Flow<Tokens>;
+  /** Takes the address that a browser elsewhere ended at, where that is an answer. */
+  offer?(address: URL): Stray | undefined;
+  /** Shows whoever came through it how it ended, and shuts it. Nothing to show: it was not this door. */
+  close(ending?: PageOutcome): Promise<void>;
+}
+
+/** What another process needs to go on where this one stops: secrets, and JSON. */
+export type Saved = Record<string, unknown>;
+
 export interface Grant {
   /** Why this server cannot do it; undefined where it can. */
   lacks(as: AuthorizationServer): string | undefined;
-  obtain<T>(request: GrantRequest, ctx: Context, keep: (tokens: Tokens) => Flow<T>): Flow<T>;
+  /**
+   * Asks, or takes up what an earlier process asked (`saved`). What has to be known to go on is saved before anybody is
+   * told what to do: a process may be killed at any line.
+   */
+  open(request: GrantRequest, ctx: Context, saved?: Saved): Flow<Door>;
 }
 
 /** RFC 8414 §2: an absent list means authorization_code and implicit; an endpoint of its own says more than the list. */
 export const offersGrant = (as: AuthorizationServer, grantType: string) =>
   as.grant_types_supported === undefined || as.grant_types_supported.includes(grantType);
+
+/** A code is good for one time: sending it again could make the server revoke what it was given for (RFC 6749 §4.1.2). */
+export const answerLost = () =>
+  new Failure("failed", "The sign-in was approved, but the process that asked for the tokens ended before they came.", {
+    hint: "Nothing was stored. Sign in again.",
+    retryable: true,
+  });

@@ -24,6 +24,8 @@ export interface Listener {
   readonly redirectUri: string;
   /** What arrived, in order: callbacks, and strays that were refused here. Rejects when `signal` aborts. */
   next(signal: AbortSignal): Promise<{ callback: Callback } | { stray: Stray }>;
+  /** Takes an address as if a browser had come with it; says why it does not belong here, if it does not. */
+  offer(address: URL): Stray | undefined;
   close(): Promise<void>;
 }
 
@@ -90,6 +92,12 @@ export async function listen(redirectUri: string, { displayName }: { displayName
           signal.addEventListener("abort", () => resolve(), { once: true });
         });
       }
+    },
+    offer(address) {
+      if (address.protocol !== "http:" || address.host !== host) return "wrong_host";
+      if (address.pathname !== wanted.pathname) return "wrong_path";
+      arrive({ callback: { url: address, answer: async () => {}, refuse: async () => {} } });
+      return undefined;
     },
     async close() {
       // A second callback is told that it came too late, and not just cut off.

@@ -7,6 +7,7 @@ import { authMethod } from "./client.ts";
 import type { Grant, GrantRequest } from "./grant.ts";
 import { grantFlows } from "./index.ts";
 import { keep } from "./keep.ts";
+import type { PageOutcome } from "./page.ts";
 import type { Plan } from "./plan.ts";
 import { type AuthorizationServer, authorizationServer } from "./server.ts";
 
@@ -21,8 +22,21 @@ export async function* signIn(plan: Plan, ctx: Context): Flow<Outcome<"login">> 
       token_endpoint_auth_method: authMethod(as, plan.definition, plan.client.client_secret),
     },
     scope: plan.scope ?? modestScope(flow, as),
+    save: async () => {},
   };
-  return yield* grant.obtain(request, ctx, (tokens) => keep({ request, flow, tokens, taught: plan.taught }, ctx));
+  const door = yield* grant.open(request, ctx);
+  let ending: PageOutcome = "failed";
+  try {
+    const tokens = yield* door.tokens();
+    const kept = yield* keep({ request, flow, tokens, taught: plan.taught }, ctx);
+    ending = "signed_in"; // only now: what the page says must be true
+    return kept;
+  } catch (error) {
+    if (error instanceof Failure && error.code === "denied") ending = "denied";
+    throw error;
+  } finally {
+    await door.close(ending);
+  }
 }
 
 /** Where nobody says what to ask for: who signs in, and to stay signed in, if the server has words for that. */

@@ -85,6 +85,7 @@ export function scripted(scenario: Scenario): Script {
           });
         }
       },
+      offer: () => "wrong_host",
       async close() {
         closed = true;
       },
