@@ -14,6 +14,25 @@ export const loginAction = (provider: string, connection: string) => ({
   description: `Sign in to ${provider}.`,
 });
 
+const SESSION_ACTIONS = {
+  wait: { argv: ["session", "wait"], more: [], description: "Wait for the sign-in to end." },
+  callback: {
+    argv: ["session", "callback"],
+    more: ["--url", "-"],
+    description: "Finish it with the address that a browser elsewhere ended at, given on stdin.",
+  },
+  cancel: { argv: ["session", "cancel"], more: [], description: "Give the sign-in up." },
+};
+
+/** What can be done about a session that waits for somebody. */
+export function sessionActions(session_id: string | undefined, ...doors: "callback"[]): NextAction[] {
+  if (session_id === undefined) return [];
+  return (["wait", ...doors, "cancel"] as const).map((id) => {
+    const { argv, more, description } = SESSION_ACTIONS[id];
+    return { id, argv: ["authline", ...argv, session_id, ...more], description };
+  });
+}
+
 /** For a sentence. */
 export const whose = (provider: string, connection: string) =>
   connection === "default" ? provider : `${provider} under the name "${connection}"`;

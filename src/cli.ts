@@ -13,7 +13,7 @@ import type { Flow, Outcome } from "./flow.ts";
 import type { CommandHelp, Kind, OptionHelp } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
 import { Failure } from "./protocol/failure.ts";
-import { fileStore, homeOf } from "./store/file.ts";
+import { homeOf } from "./store/file.ts";
 
 declare const AUTHLINE_VERSION: string;
 
@@ -58,7 +58,7 @@ async function* invoke(entry: Entry, rest: readonly string[], context: () => Con
 
 type ContextOf = (host: Process) => Context;
 
-const realContext: ContextOf = (host) => createContext(host, fileStore(homeOf(host)));
+const realContext: ContextOf = (host) => createContext(host, homeOf(host));
 
 async function* unknown(word: string): Flow<never> {
   const isOption = word.startsWith("-");

@@ -2,8 +2,13 @@
  * Everything outside the program that a flow may touch. What is slow to load is loaded when it is first used.
  */
 import { randomBytes } from "node:crypto";
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Listener } from "./flows/listener.ts";
+import { type Sessions, sessionsAt } from "./sessions/sessions.ts";
+import { fileStore } from "./store/file.ts";
+import type { Self } from "./store/lock.ts";
 import type { Store } from "./store/store.ts";
 
 export interface Context {
@@ -11,6 +16,7 @@ export interface Context {
   readonly signal: AbortSignal;
   readonly fetch: typeof globalThis.fetch;
   readonly store: Store;
+  readonly sessions: Sessions;
   readonly browser: Browser;
   now(): Date;
   /** Rejects with the reason of `signal`, the command's own unless another is given, when that aborts. */
@@ -24,6 +30,8 @@ export interface Context {
   stdin(): Promise<string>;
   /** What a shell command printed on its stdout; its stderr goes to ours. */
   execute(command: string): Promise<string>;
+  /** Starts authline again, in a process that lives on when this one ends. */
+  leaveBehind(argv: readonly string[]): Promise<void>;
 }
 
 export interface Browser {
@@ -43,14 +51,19 @@ export interface Process {
   node: string;
   terminal: { stdin: boolean; stdout: boolean; stderr: boolean };
   stdin(): AsyncIterable<Buffer | string>;
+  pid: number;
+  isAlive(pid: number): boolean;
+  /** How this program was started: the runtime and the script. */
+  program: readonly [file: string, script: string];
   signal: AbortSignal;
 }
 
-export function createContext(host: Process, store: Store): Context {
+export function createContext(host: Process, home: string): Context {
   const { env, platform, signal } = host;
   return {
     signal,
-    store,
+    store: fileStore(home),
+    sessions: sessionsAt(home, selfOf(host)),
     fetch: (input, init) => globalThis.fetch(input, init),
     now: () => new Date(),
     random: () => randomBytes(32).toString("base64url"),
@@ -89,7 +102,41 @@ export function createContext(host: Process, store: Store): Context {
       });
       return stdout;
     },
+    async leaveBehind(argv) {
+      const { execa } = await import("execa");
+      const [file, script] = host.program;
+      const options = { detached: true, stdio: "ignore", cleanup: false, reject: false, windowsHide: true } as const;
+      execa(file, [script, ...argv], options).unref();
+    },
   };
+}
+
+function selfOf({ pid, isAlive, platform }: Process): Self {
+  return {
+    pid,
+    isAlive,
+    // In containers that share a home the same number is another process.
+    host: `${hostname()} ${platform === "linux" ? linkOf("/proc/self/ns/pid") : ""}`.trim(),
+    startOf: (pid) => (platform === "linux" ? startTime(pid) : undefined),
+  };
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}
+
+/** proc(5): field 22 of stat, counted after the name, which may hold anything. */
+function startTime(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined;
+  }
 }
 
 /** A browser started here would have a screen; over SSH the person's browser is on another machine. */

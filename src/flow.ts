@@ -3,13 +3,13 @@
  * `yield` says what the user should know now, `return` how it ended, `throw` (a Failure) why it failed.
  */
 import type { DataOf, Kind } from "./protocol/data.ts";
-import type { Notice, ProgressNotice } from "./protocol/event.ts";
+import type { Belonging, Notice, ProgressNotice } from "./protocol/event.ts";
 import type { NextAction, Warning } from "./protocol/failure.ts";
 
 export type Flow<T> = AsyncGenerator<Notice, T, void>;
 
 /** How a command ended well: what becomes the `result`. */
-export interface Outcome<K extends Kind = Kind> {
+export interface Outcome<K extends Kind = Kind> extends Belonging {
   status?: "success" | "started" | "pending";
   message: string;
   data: DataOf<K>;

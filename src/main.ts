@@ -43,6 +43,15 @@ await start({
   terminal: { stdin: isatty(0), stdout: isatty(1), stderr: isatty(2) },
   stdin: () => process.stdin,
   signal: aborter.signal,
+  pid: process.pid,
+  isAlive(pid) {
+    try {
+      return process.kill(pid, 0);
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === "EPERM";
+    }
+  },
+  program: [process.execPath, process.argv[1] ?? ""],
   onStream(opened) {
     stream = opened;
   },

@@ -4,6 +4,7 @@
  * Rules: `v`, `seq`, `time`, `command` and `duration_ms` are stamped here and nowhere else; exactly one `result` gets
  * out and it is the last line; after an abort the flow has a moment to tidy up, then the result comes all the same.
  */
+import { defined } from "./defined.ts";
 import type { Flow, Outcome } from "./flow.ts";
 import type { Kind } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
@@ -45,9 +46,12 @@ export function openStream({ command, kind, challenges, signal, now, show }: Str
 
   const say = (body: Body): void => {
     if (state === "ended") return;
-    const time = now();
-    const duration_ms = Math.max(0, time.getTime() - startedAt);
-    const transition = machine(state, { v: VERSION, seq, time: time.toISOString(), command, duration_ms }, body);
+    const at = now();
+    const { replayed } = body;
+    seq = replayed?.seq ?? seq;
+    const time = replayed?.time ?? at.toISOString();
+    const duration_ms = Math.max(0, at.getTime() - startedAt);
+    const transition = machine(state, { v: VERSION, seq, time, command, duration_ms }, body);
     seq++;
     state = transition.to;
     if (transition.event.phase === "result") exitCode = transition.event.exit_code;
@@ -88,23 +92,29 @@ export async function run(stream: Stream, flow: Flow<Outcome>, signal: AbortSign
   }
 }
 
-const succeeded = ({ status = "success", message, data, warnings = [], next_actions = [] }: Outcome): ResultBody => ({
-  phase: "result",
-  message,
-  status,
-  exit_code: exits[status],
-  warnings,
-  next_actions,
-  data,
-});
+const succeeded = (outcome: Outcome): ResultBody => {
+  const { status = "success", message, data, warnings = [], next_actions = [], session_id, replayed } = outcome;
+  return {
+    ...defined({ session_id, replayed }),
+    phase: "result",
+    message,
+    status,
+    exit_code: exits[status],
+    warnings,
+    next_actions,
+    data,
+  };
+};
 
 function failed({ code, message, retryable, details }: Failure): ResultBody {
+  const { session_id, replayed } = details;
   return {
+    ...defined({ session_id, replayed }),
     phase: "result",
     message,
     status: code === "cancelled" ? "cancelled" : "error",
     exit_code: codes[code].exit,
-    warnings: [],
+    warnings: details.warnings ?? [],
     next_actions: details.next_actions ?? [],
     // The schema keeps what the contract declares and drops the rest (`cause`).
     error: { ...details, code, message, retryable },

@@ -83,6 +83,9 @@ async function play(scenario: Scenario, { context, signal, told }: Script) {
       yield scenario.stdin ?? "";
     },
     signal,
+    pid: process.pid,
+    isAlive: () => true,
+    program: ["node", "authline"],
   });
   const call = read(scenario.argv, () => context);
   const plain = human(modesOf(host(false), call.json));

@@ -87,6 +87,19 @@ export const choice = <const C extends readonly string[]>(
 
 export const flag = (summary: string) => ({ summary, type: "boolean", parse: () => true }) as const;
 
+/** A whole number, zero or more. */
+export const count = (summary: string, placeholder: string, initial: string) =>
+  ({
+    summary,
+    type: "string",
+    placeholder,
+    default: initial,
+    parse(raw: string, name: string): number {
+      if (/^\d{1,9}$/.test(raw)) return Number(raw);
+      throw usage(`${name} cannot be "${raw}".`, "It is a whole number.");
+    },
+  }) as const;
+
 const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86400 };
 
 /** In seconds. */

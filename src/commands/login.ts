@@ -1,9 +1,9 @@
 import { loginAction, trySoon } from "../actions.ts";
-import type { Asked } from "../flows/plan.ts";
+import type { Asked, Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
 import type { NextAction } from "../protocol/failure.ts";
 import { grants, REDIRECT_URI } from "../providers/definition.ts";
-import { choice, command, connection, duration, provider, text } from "./command.ts";
+import { choice, command, connection, duration, flag, provider, text } from "./command.ts";
 import { checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
 
 export const login = command({
@@ -21,6 +21,8 @@ export const login = command({
       "URL",
       checkRedirectUri,
     ),
+    "no-wait": flag("say what is to be done and end; authline session wait goes on from there"),
+    new: flag("open another sign-in even if one for the same is open"),
     timeout: duration("how long to wait for you", "10m", { least: 1 }),
   },
   examples: [
@@ -32,13 +34,26 @@ export const login = command({
   async *flow(args, ctx) {
     try {
       await ctx.store.prepare();
-      const [{ planOf }, { signIn }] = await Promise.all([import("../flows/plan.ts"), import("../flows/sign_in.ts")]);
-      return yield* signIn(await planOf(args, ctx), ctx);
+      const { planOf } = await import("../flows/plan.ts");
+      const plan = await planOf(args, ctx);
+      if (isForNobody(plan)) {
+        const { signIn } = await import("../flows/sign_in.ts");
+        return yield* signIn(plan, ctx);
+      }
+      const { begin, joinOrOpen } = await import("../sessions/open.ts");
+      const session = await joinOrOpen(plan, { fresh: args.new }, ctx);
+      if (args["no-wait"]) return yield* begin(session, ctx);
+      const { follow } = await import("../sessions/follow.ts");
+      return yield* follow(session.session_id, ctx);
     } catch (error) {
       throw trySoon(error, again(args));
     }
   },
 });
+
+/** A program that signs in as itself waits for nobody: there is nothing that could outlive the process. */
+const isForNobody = ({ flow, definition }: Plan) =>
+  flow === "client_credentials" || (flow === "auto" && definition.grants?.[0] === "client_credentials");
 
 /** The same command once more: until a login has succeeded, the name alone is not enough. */
 function again(args: Asked): NextAction {

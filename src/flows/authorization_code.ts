@@ -7,6 +7,7 @@
 import { timingSafeEqual } from "node:crypto";
 import * as oauth from "oauth4webapi";
 import * as z from "zod/mini";
+import { sessionActions } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
@@ -15,7 +16,7 @@ import { Failure } from "../protocol/failure.ts";
 import { lazily } from "../protocol/shapes.ts";
 import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
-import { answerLost, type Door, type Grant, type GrantRequest, offersGrant } from "./grant.ts";
+import { answerLost, type Door, type Grant, type GrantRequest, offersGrant, type Saved } from "./grant.ts";
 import type { Callback, Listener, Stray } from "./listener.ts";
 import { http } from "./server.ts";
 import { tokensFrom } from "./tokens.ts";
@@ -28,6 +29,9 @@ const Pending = lazily(() =>
     nonce: z.optional(z.string()),
     code_verifier: z.string(),
     redirect_uri: z.string(),
+    issuer: z.string(),
+    /** The server says its name in every answer (RFC 9207 §3). */
+    names_itself: z.boolean(),
     /** The code has been sent to the token endpoint, where it is good for one time. */
     redeemed: z.optional(z.literal(true)),
   }),
@@ -51,7 +55,7 @@ export const authorizationCode: Grant = {
         await request.save("authorization_code", pending);
         yield await challenge(request, pending, ctx);
       }
-      return door(listener, pending, request, ctx);
+      return door(listener, pending, request);
     } catch (error) {
       await listener.close();
       throw error;
@@ -59,8 +63,10 @@ export const authorizationCode: Grant = {
   },
 };
 
-function begin({ scope }: GrantRequest, { redirectUri }: Listener, ctx: Context): Pending {
+function begin({ scope, as }: GrantRequest, { redirectUri }: Listener, ctx: Context): Pending {
   return {
+    issuer: as.issuer,
+    names_itself: as.authorization_response_iss_parameter_supported === true,
     state: ctx.random(),
     ...defined({ nonce: isOpenId(scope) ? ctx.random() : undefined }),
     code_verifier: ctx.random(),
@@ -68,10 +74,10 @@ function begin({ scope }: GrantRequest, { redirectUri }: Listener, ctx: Context)
   };
 }
 
-function door(listener: Listener, pending: Pending, request: GrantRequest, ctx: Context): Door {
+function door(listener: Listener, pending: Pending, request: GrantRequest): Door {
   let callback: Callback | undefined;
   return {
-    async *tokens() {
+    async *tokens(ctx) {
       const arrived = yield* awaitCallback(listener, pending, request, ctx);
       callback = arrived;
       const parameters = await asking("The callback", async () =>
@@ -82,12 +88,23 @@ function door(listener: Listener, pending: Pending, request: GrantRequest, ctx: 
       await request.save("authorization_code", { ...pending, redeemed: true });
       return await exchange(request, pending, parameters, ctx);
     },
-    offer: (address) => listener.offer(address),
+    offer: (address) => misfit(address, pending) ?? listener.offer(address),
     async close(ending = "failed") {
       await callback?.answer(ending);
       await listener.close();
     },
   };
+}
+
+/** Why an address that a browser ended at is no answer to what was asked; undefined where it is one. */
+export function misfit(address: URL, saved: Saved): Stray | undefined {
+  const { redirect_uri, state, issuer, names_itself } = Pending().parse(saved);
+  const expected = new URL(redirect_uri);
+  if (address.protocol !== expected.protocol || address.host !== expected.host) return "wrong_host";
+  if (address.pathname !== expected.pathname) return "wrong_path";
+  if (!isOurs(address, state)) return "wrong_state";
+  const iss = address.searchParams.get("iss");
+  return iss === issuer || (iss === null && !names_itself) ? undefined : "wrong_issuer";
 }
 
 const isOpenId = (scope: string | undefined) => scope?.split(" ").includes("openid") ?? false;
@@ -119,7 +136,7 @@ async function challenge(request: GrantRequest, pending: Pending, ctx: Context):
     expires_at: deadline.toISOString(),
     expires_in: Math.max(0, Math.round((deadline.getTime() - ctx.now().getTime()) / 1000)),
     browser_opened,
-    next_actions: [],
+    next_actions: sessionActions(request.session_id, "callback"),
   };
 }
 
@@ -146,6 +163,7 @@ const STRAYS: Record<Stray, string> = {
   wrong_path: "for another path",
   wrong_method: "with another method than GET",
   wrong_state: "that does not belong to this login",
+  wrong_issuer: "that comes from another server",
 };
 
 /** Strays beyond these are refused and not told: a page that knocks in a loop must not flood the stream. */

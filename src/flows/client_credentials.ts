@@ -13,14 +13,14 @@ export const clientCredentials: Grant = {
   lacks: (as) =>
     as.token_endpoint && offersGrant(as, "client_credentials") ? undefined : "does not offer client credentials",
 
-  async *open(request, ctx) {
+  async *open(request) {
     if (request.client.client_secret === undefined && request.client.token_endpoint_auth_method !== "none") {
       throw new Failure("config", "Client credentials need a client secret.", {
         hint: "Give one with --client-secret-from.",
       });
     }
     return {
-      async *tokens() {
+      async *tokens(ctx) {
         yield progress("exchange", "started", `Signing in to ${request.definition.display_name} as the client itself.`);
         return await redeemClientCredentials(request, ctx);
       },

@@ -6,6 +6,7 @@
  */
 import * as oauth from "oauth4webapi";
 import * as z from "zod/mini";
+import { sessionActions } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
@@ -34,7 +35,7 @@ export const deviceCode: Grant = {
     const earlier = saved && Device().parse(saved);
     const device = earlier ?? (yield* ask(request, ctx));
     return {
-      tokens: () => poll(device, request, ctx),
+      tokens: (inner) => poll(device, request, inner),
       close: async () => {},
     };
   },
@@ -73,7 +74,7 @@ async function* ask(request: GrantRequest, ctx: Context): Flow<Device> {
     expires_at,
     expires_in: Math.max(0, Math.round(secondsUntil(new Date(expires_at), ctx))),
     interval,
-    next_actions: [],
+    next_actions: sessionActions(request.session_id),
   };
   return device;
 }

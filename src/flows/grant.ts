@@ -20,13 +20,15 @@ export interface GrantRequest {
   browser: "auto" | "always" | "never";
   /** When the login gives up waiting for a person. */
   deadline: Date;
+  /** The session that it belongs to, where there is one. */
+  session_id: string | undefined;
   save(grant: GrantName, saved: Saved): Promise<void>;
 }
 
 /** A way in: opened, it has asked what is to be asked, and waits for the answer. */
 export interface Door {
-  /** What the answer brings; waits for a person where one is needed. */
-  tokens(): Flow<Tokens>;
+  /** What the answer brings; waits for a person where one is needed, until `ctx` is aborted. */
+  tokens(ctx: Context): Flow<Tokens>;
   /** Takes the address that a browser elsewhere ended at, where that is an answer. */
   offer?(address: URL): Stray | undefined;
   /** Shows whoever came through it how it ended, and shuts it. Nothing to show: it was not this door. */

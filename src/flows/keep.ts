@@ -5,20 +5,22 @@ import { defined } from "../defined.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import type { Warning } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
-import type { Connection, Learned } from "../store/record.ts";
+import type { Connection } from "../store/record.ts";
 import { accountName } from "./account.ts";
 import type { GrantRequest } from "./grant.ts";
+import type { Plan } from "./plan.ts";
 import type { Tokens } from "./tokens.ts";
 
 interface Catch {
   request: GrantRequest;
   flow: GrantName;
   tokens: Tokens;
-  taught: Learned["definition"];
+  plan: Pick<Plan, "taught">;
+  continuity: { session_id: string } | undefined;
 }
 
 /** A login is a success once the stored credential was read back. */
-export async function* keep({ request, flow, tokens, taught }: Catch, ctx: Context): Flow<Outcome<"login">> {
+export async function* keep({ request, flow, tokens, plan, continuity }: Catch, ctx: Context): Flow<Outcome<"login">> {
   const { provider, connection, definition, as, client, scope: requested_scope } = request;
   const { client_id, token_endpoint_auth_method, client_secret } = client;
   const { access_token, refresh_token, id_token, token_type, expires_at, subject } = tokens;
@@ -26,8 +28,9 @@ export async function* keep({ request, flow, tokens, taught }: Catch, ctx: Conte
   const account = await accountName(definition, tokens, ctx);
   const before = await ctx.store.connection(provider, connection);
   const now = ctx.now().toISOString();
-  await ctx.store.keep({
+  const record: Connection = {
     ...defined({ scope, requested_scope, account, subject, expires_at, quirks: definition.quirks }),
+    ...defined({ session_id: continuity?.session_id }),
     v: 1,
     provider,
     connection,
@@ -39,8 +42,9 @@ export async function* keep({ request, flow, tokens, taught }: Catch, ctx: Conte
     updated_at: now,
     refreshable: refresh_token !== undefined || flow === "client_credentials",
     secrets: defined({ access_token, refresh_token, id_token, client_secret }),
-  });
-  const { grants: _, ...definitionTaught } = taught;
+  };
+  await ctx.store.keep(record);
+  const { grants: _, ...definitionTaught } = plan.taught;
   await ctx.store.learn({
     v: 1,
     provider,
@@ -50,10 +54,16 @@ export async function* keep({ request, flow, tokens, taught }: Catch, ctx: Conte
     secrets: defined({ client_secret }),
   });
   yield progress("store", "done", "The credential is stored.");
+  return outcomeOf(record, definition.display_name);
+}
+
+/** How a login ended whose credential is this record. */
+export function outcomeOf(record: Connection, displayName: string): Outcome<"login"> {
+  const { provider, connection, scope, requested_scope, expires_at, account, session_id } = record;
   return {
-    message: `Signed in to ${definition.display_name}${account ? ` as ${account}` : ""}.`,
+    message: `Signed in to ${displayName}${account ? ` as ${account}` : ""}.`,
     warnings: narrowed(requested_scope, scope),
-    data: { provider, connection, record_status: "connected", ...defined({ scope, expires_at, account }) },
+    data: { provider, connection, record_status: "connected", ...defined({ scope, expires_at, account, session_id }) },
     next_actions: [
       {
         id: "token",

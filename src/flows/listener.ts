@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net";
 import { Failure } from "../protocol/failure.ts";
 import { type PageOutcome, page, type StrayStatus, strayPage } from "./page.ts";
 
-export type Stray = "wrong_host" | "wrong_path" | "wrong_method" | "wrong_state";
+export type Stray = "wrong_host" | "wrong_path" | "wrong_method" | "wrong_state" | "wrong_issuer";
 
 export interface Callback {
   url: URL;

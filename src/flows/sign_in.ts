@@ -1,20 +1,39 @@
-/** A login: what the server is, which grant will do, the tokens, and that they are kept. */
+/** A login: what the server is, which ways in there are, the tokens of the first that opens, and that they are kept. */
 import type { Context } from "../context.ts";
-import type { Flow, Outcome } from "../flow.ts";
+import { type Flow, type Outcome, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
 import { authMethod } from "./client.ts";
-import type { Grant, GrantRequest } from "./grant.ts";
+import type { Door, Grant, GrantRequest, Saved } from "./grant.ts";
 import { grantFlows } from "./index.ts";
 import { keep } from "./keep.ts";
+import type { Stray } from "./listener.ts";
 import type { PageOutcome } from "./page.ts";
 import type { Plan } from "./plan.ts";
+import { firstOf, type Runner } from "./race.ts";
 import { type AuthorizationServer, authorizationServer } from "./server.ts";
+import type { Tokens } from "./tokens.ts";
 
-export async function* signIn(plan: Plan, ctx: Context): Flow<Outcome<"login">> {
+/** What ties a sign-in to the session that outlives its process. */
+export interface Continuity {
+  session_id: string;
+  /** What earlier processes saved of each way in. */
+  saved: Partial<Record<GrantName, Saved>>;
+  save: GrantRequest["save"];
+  /** What other processes have to say, as it comes in: the address that a browser elsewhere ended at. Fails to cancel. */
+  mail(ctx: Context): AsyncGenerator<URL, void, void>;
+}
+
+interface Opened {
+  flow: GrantName;
+  door: Door;
+}
+
+export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity): Flow<Outcome<"login">> {
   const as = yield* authorizationServer(plan.definition, ctx);
-  const { grant, flow } = await chooseGrant(plan, as, ctx);
-  const request: GrantRequest = {
+  const saved = continuity?.saved ?? {};
+  const ways = await waysIn(plan, as, Object.keys(saved) as GrantName[], ctx);
+  const request = (flow: GrantName): GrantRequest => ({
     ...plan,
     as,
     client: {
@@ -22,21 +41,84 @@ export async function* signIn(plan: Plan, ctx: Context): Flow<Outcome<"login">> 
       token_endpoint_auth_method: authMethod(as, plan.definition, plan.client.client_secret),
     },
     scope: plan.scope ?? modestScope(flow, as),
-    save: async () => {},
-  };
-  const door = yield* grant.open(request, ctx);
+    session_id: continuity?.session_id,
+    save: continuity?.save ?? (async () => {}),
+  });
+
+  const opened: Opened[] = [];
+  let through: Opened | undefined;
   let ending: PageOutcome = "failed";
   try {
-    const tokens = yield* door.tokens();
-    const kept = yield* keep({ request, flow, tokens, taught: plan.taught }, ctx);
+    for (const [index, { flow, grant }] of ways.entries()) {
+      try {
+        opened.push({ flow, door: yield* grant.open(request(flow), ctx, saved[flow]) });
+      } catch (error) {
+        const isLast = index === ways.length - 1 && opened.length === 0;
+        if (!(error instanceof Failure) || ctx.signal.aborted || isLast) throw error;
+        yield closed(flow, error);
+      }
+    }
+    if (continuity) yield progress("await_user", "started", "Waiting for you to sign in.");
+    const beside = continuity
+      ? [{ beside: true, run: (inner: Context) => delivery(continuity.mail(inner), opened) }]
+      : [];
+    const winner = yield* firstOf<Winner>([...opened.map(waiting), ...beside], ctx);
+    through = winner.opened;
+    const { flow } = through;
+    const kept = yield* keep({ request: request(flow), flow, tokens: winner.tokens, plan, continuity }, ctx);
     ending = "signed_in"; // only now: what the page says must be true
     return kept;
   } catch (error) {
     if (error instanceof Failure && error.code === "denied") ending = "denied";
     throw error;
   } finally {
-    await door.close(ending);
+    await Promise.allSettled(opened.map(({ door }) => door.close(ending)));
   }
+}
+
+interface Winner {
+  opened: Opened;
+  tokens: Tokens;
+}
+
+const waiting = (opened: Opened): Runner<Winner> => ({
+  async *run(ctx) {
+    return { opened, tokens: yield* opened.door.tokens(ctx) };
+  },
+  async *lost(failure) {
+    if (failure.code === "denied") throw failure; // the person said no, and meant it
+    yield closed(opened.flow, failure);
+  },
+});
+
+const NAMES: Record<GrantName, string> = {
+  authorization_code: "redirect",
+  device_code: "device code",
+  client_credentials: "client's own sign-in",
+};
+
+const closed = (flow: GrantName, { message, code }: Failure) =>
+  progress("authorize", "failed", `The ${NAMES[flow]} is no way in: ${message}`, { reason: code });
+
+const REFUSED: Record<Stray, string> = {
+  wrong_host: "it is for another host",
+  wrong_path: "it is for another path",
+  wrong_method: "it was not opened but sent",
+  wrong_state: "it belongs to another login",
+  wrong_issuer: "it comes from another server",
+};
+
+async function* delivery(mail: AsyncGenerator<URL, void, void>, opened: Opened[]): Flow<never> {
+  for await (const address of mail) {
+    const door = opened.find((each) => each.door.offer)?.door;
+    const stray = door ? door.offer?.(address) : "wrong_path";
+    if (stray) {
+      yield progress("await_user", "waiting", `The address that was handed in is refused: ${REFUSED[stray]}.`, {
+        reason: stray,
+      });
+    }
+  }
+  throw new Failure("internal", "The mail has stopped coming in.");
 }
 
 /** Where nobody says what to ask for: who signs in, and to stay signed in, if the server has words for that. */
@@ -46,27 +128,30 @@ function modestScope(flow: GrantName, { scopes_supported = [] }: AuthorizationSe
 }
 
 /**
- * `auto` takes the first that the server can do, in the definition's order, else the redirect before the device code;
- * but the redirect gives way to the device code where no browser can reach this host.
+ * The one that was asked for; with `auto` every way that the server offers a person, in the definition's order, else the
+ * redirect first, or the device code first where no browser can reach this host. What an earlier process has asked stays
+ * as it is.
  */
-async function chooseGrant(
-  { flow: asked, definition, browser }: Plan,
-  as: AuthorizationServer,
-  ctx: Context,
-): Promise<{ flow: GrantName; grant: Grant }> {
-  const names = asked === "auto" ? (definition.grants ?? (["authorization_code", "device_code"] as const)) : [asked];
-  const lacking: string[] = [];
+async function waysIn(plan: Plan, as: AuthorizationServer, begun: GrantName[], ctx: Context) {
+  const { flow: asked, definition, client } = plan;
+  const names = begun.length > 0 ? begun : asked === "auto" ? offered(plan, ctx) : [asked];
   const able: { flow: GrantName; grant: Grant }[] = [];
+  const lacking: string[] = [];
   for (const flow of names) {
     const grant = await grantFlows[flow]();
-    const lack = grant.lacks(as);
+    const secretLess = definition.grants_needing_secret?.includes(flow) && client.client_secret === undefined;
+    const lack = grant.lacks(as) ?? (secretLess && asked === "auto" ? "wants a client secret for it" : undefined);
     if (lack === undefined) able.push({ flow, grant });
     else lacking.push(`it ${lack}`);
   }
-  const reachable = browser === "always" || ctx.browser.reachesThisHost;
-  const chosen = able.find(({ flow }) => reachable || flow !== "authorization_code") ?? able[0];
-  if (chosen) return chosen;
+  if (able.length > 0) return able;
   throw new Failure("config", `${definition.display_name} cannot be signed in to this way: ${lacking.join(", ")}.`, {
     hint: "Try another --flow.",
   });
+}
+
+function offered({ definition, browser }: Plan, ctx: Context): readonly GrantName[] {
+  if (definition.grants) return definition.grants;
+  const reachable = browser === "always" || ctx.browser.reachesThisHost;
+  return reachable ? ["authorization_code", "device_code"] : ["device_code", "authorization_code"];
 }

@@ -5,7 +5,7 @@
  * Rule: a secret stands in exactly one place, `token.access_token`.
  */
 import * as z from "zod/mini";
-import { lazily, text, timestamp } from "./shapes.ts";
+import { httpUrl, lazily, text, timestamp } from "./shapes.ts";
 
 /** `pending`, `connected`, `expired` (refresh possible), `revoked` (login needed), `absent`; `unreadable`: who knows. */
 export const RecordStatus = z.enum(["pending", "connected", "expired", "revoked", "absent", "unreadable"]);
@@ -27,6 +27,23 @@ const ConnectionStatus = lazily(() =>
     updated_at: z.optional(timestamp()),
     /** Why a record that is there cannot be used. */
     problem: z.optional(text()),
+  }),
+);
+
+const SessionView = lazily(() =>
+  z.object({
+    session_id: z.string(),
+    ...whose,
+    state: z.enum(["pending", "completed", "failed", "expired", "cancelled"]),
+    flow: z.string(),
+    scope: z.optional(text(1200)),
+    created_at: timestamp(),
+    expires_at: timestamp(),
+    ended_at: z.optional(timestamp()),
+    /** A process works on it now. */
+    driven: z.boolean(),
+    /** Lines in its log. */
+    events: z.optional(z.int()),
   }),
 );
 
@@ -60,6 +77,12 @@ export const outcomes = {
       scope: z.optional(text(1200)),
       expires_at: z.optional(timestamp()),
       account: z.optional(text()),
+      session_id: z.optional(z.string()),
+      /** With `started`: the challenges again, for readers that only see the end. */
+      auth_url: z.optional(httpUrl()),
+      user_code: z.optional(text()),
+      verification_uri: z.optional(httpUrl()),
+      verification_uri_complete: z.optional(httpUrl()),
     }),
   ),
   token: lazily(() =>
@@ -86,6 +109,8 @@ export const outcomes = {
       ),
     }),
   ),
+  sessions: lazily(() => z.object({ sessions: z.array(SessionView()) })),
+  session: SessionView,
   /** `text` is what a person reads, `commands` what a program reads. */
   help: lazily(() => z.object({ text: z.string(), commands: z.array(CommandHelp()), options: z.array(Option()) })),
   version: lazily(() => z.object({ version: z.string(), contract: z.int(), node: z.string() })),
@@ -95,5 +120,6 @@ export const outcomes = {
 export type Kind = keyof typeof outcomes;
 export type DataOf<K extends Kind> = z.infer<ReturnType<(typeof outcomes)[K]>>;
 export type ConnectionStatus = z.infer<ReturnType<typeof ConnectionStatus>>;
+export type SessionView = z.infer<ReturnType<typeof SessionView>>;
 export type CommandHelp = z.infer<ReturnType<typeof CommandHelp>>;
 export type OptionHelp = z.infer<ReturnType<typeof Option>>;

@@ -147,8 +147,15 @@ export type Result = Shape<typeof failures> | Shape<typeof successes>;
 export type PhaseEvent = Challenge | Result;
 export type Phase = PhaseEvent["phase"];
 
+/** What ties a line to a login session. */
+export interface Belonging {
+  session_id?: string;
+  /** A line that is shown again, or that was written to the session's log first, keeps the stamp that it has there. */
+  replayed?: { seq: number; time: string };
+}
+
 type Stamped = "v" | "seq" | "time" | "command" | "session_id";
-type Body<E> = E extends unknown ? Omit<E, Stamped> : never;
+type Body<E> = E extends unknown ? Omit<E, Stamped> & Belonging : never;
 /** What a flow may yield: the three phases that are not `result`. */
 export type Notice = Body<Challenge>;
 export type ProgressNotice = Extract<Notice, { phase: "progress" }>;

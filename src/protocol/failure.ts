@@ -63,6 +63,10 @@ export interface FailureDetails {
   oauth_error_description?: string | undefined;
   http_status?: number | undefined;
   next_actions?: NextAction[] | undefined;
+  warnings?: Warning[] | undefined;
+  /** As of any line: see `Belonging` in event.ts. */
+  session_id?: string | undefined;
+  replayed?: { seq: number; time: string } | undefined;
 }
 
 export class Failure extends Error {
@@ -74,6 +78,10 @@ export class Failure extends Error {
     super(message, { cause: details.cause });
     this.code = code;
     this.details = details;
+  }
+
+  get exitCode(): number {
+    return codes[this.code].exit;
   }
 
   get retryable(): boolean {

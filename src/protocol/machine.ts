@@ -8,7 +8,7 @@
  * a line becomes a `result` `internal`; and it hands on the parsed event, so that an undeclared field never gets out.
  */
 import type { Kind } from "./data.ts";
-import { type Notice, type Phase, type PhaseEvent, type Result, shapeOf } from "./event.ts";
+import { type Belonging, type Notice, type Phase, type PhaseEvent, type Result, shapeOf } from "./event.ts";
 import { codes } from "./failure.ts";
 import { bytes, clip } from "./text.ts";
 
@@ -34,7 +34,7 @@ export interface Transition {
 
 /** What the loop stamps on everything that it puts to the machine. */
 export type Stamp = Pick<Result, "v" | "seq" | "time" | "command" | "duration_ms">;
-type Unstamped<E> = E extends unknown ? Omit<E, keyof Stamp | "session_id"> : never;
+type Unstamped<E> = E extends unknown ? Omit<E, keyof Stamp | "session_id"> & Belonging : never;
 export type ResultBody = Unstamped<Result>;
 /** An event without its stamp: what may be put to the machine. */
 export type Body = Notice | ResultBody;
@@ -43,7 +43,7 @@ export type Body = Notice | ResultBody;
 export const MAX_LINE = 4096;
 
 /** The outcomes whose data is a document, a list or a token, and so may need a longer line. */
-const LONG: ReadonlySet<Kind> = new Set(["help", "schema", "status", "logout", "token"]);
+const LONG: ReadonlySet<Kind> = new Set(["help", "schema", "status", "sessions", "logout", "token"]);
 
 export type Machine = (state: State, stamp: Stamp, body: Body) => Transition;
 

@@ -56,6 +56,8 @@ export const Definition = lazily(() =>
     ),
     /** What the provider offers, preferred first; absent: what its metadata says. */
     grants: z.optional(z.array(z.enum(grants))),
+    /** Grants that the provider refuses to clients without a secret. */
+    grants_needing_secret: z.optional(z.array(z.enum(grants))),
     /** Asked for when `--scope` is not given. */
     scope: z.optional(z.string()),
     /** What stands between the scopes of an answer, where it is not the space that RFC 6749 §3.3 wants. */

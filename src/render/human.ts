@@ -85,10 +85,18 @@ const dataWords: Words = {
   token: ({ access_token }, { message }, look) => (look.reveal ? [message, access_token] : [message]),
   status: ({ connections }, { message }) => [...connections.map(connectionWords), message],
   logout: (_, { message }) => [message],
+  sessions: ({ sessions }, { message }) => [...sessions.map(sessionWords), message],
+  session: (session, { message }) => [sessionWords(session), message],
   help: ({ text }) => [text.trimEnd()],
   version: (_, { message }) => [message],
   schema: ({ schema }, { message }, { reveal }) => (reveal ? [JSON.stringify(schema, undefined, 2)] : [message]),
 };
+
+function sessionWords(session: DataOf<"session">): string {
+  const { session_id, provider, connection, state, expires_at, ended_at } = session;
+  const when = state === "pending" ? `open until ${expires_at}` : `${state}${ended_at ? ` at ${ended_at}` : ""}`;
+  return `${session_id}: ${connection === "default" ? provider : `${connection}@${provider}`}, ${when}`;
+}
 
 function connectionWords(entry: DataOf<"status">["connections"][number]): string {
   const { provider, connection, record_status, account, scope, expires_at } = entry;

@@ -9,6 +9,7 @@
  * this machine; of a process elsewhere (a shared home) only its sign of life is known, and that it stopped.
  */
 import {
+  existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
@@ -57,6 +58,13 @@ export function tryLock(path: string, self: Self): Lock | undefined {
   return undefined; // so many others want it that one of them has it
 }
 
+/** Whether somebody has it now. */
+export function isLocked(path: string, self: Self): boolean {
+  if (!existsSync(path)) return false;
+  const top = highest(path);
+  return top > 0 && isHeld(join(path, String(top)), self);
+}
+
 function claim(path: string, number: number, self: Self): Lock | undefined {
   const file = join(path, String(number));
   const start = self.startOf(self.pid);
@@ -85,7 +93,11 @@ function claim(path: string, number: number, self: Self): Lock | undefined {
   return {
     release() {
       clearInterval(beat);
-      renameSync(write(path, {}), file); // not deleted: its number must not come again
+      try {
+        renameSync(write(path, {}), file); // not deleted: its number must not come again
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error; // swept with what it locked
+      }
     },
   };
 }

@@ -57,6 +57,8 @@ export const Connection = lazily(() =>
     updated_at: z.string(),
     /** A new access token can be had without a person. */
     refreshable: z.boolean(),
+    /** The login session that it came from. */
+    session_id: z.optional(z.string()),
     /** The server has refused the refresh token for good. */
     revoked: z.optional(z.literal(true)),
     secrets: z.object({

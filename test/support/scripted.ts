@@ -8,11 +8,15 @@
  * - A person only knows what the stream told: `told()` is given each event, and the callback's `{state}` comes from it.
  */
 import { createHash } from "node:crypto";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { vi } from "vitest";
 import type { Context } from "../../src/context.ts";
 import type { Callback, Listener, Stray } from "../../src/flows/listener.ts";
 import type { PhaseEvent } from "../../src/protocol/event.ts";
 import { Failure } from "../../src/protocol/failure.ts";
+import { sessionsAt } from "../../src/sessions/sessions.ts";
 import { Connection, Learned } from "../../src/store/record.ts";
 import type { Store } from "../../src/store/store.ts";
 import {
@@ -132,9 +136,13 @@ export function scripted(scenario: Scenario): Script {
     return reply(response, { form, request, asked, answers });
   };
 
+  const home = mkdtempSync(join(tmpdir(), "authline-scripted-"));
+  const self = { pid: process.pid, host: "here", isAlive: () => true, startOf: () => undefined };
   const context: Context = {
     signal,
     store,
+    sessions: { ...sessionsAt(home, self), newId: () => "sess_9fJ2kQ7mX0aB4cD8eF1gHi" },
+    leaveBehind: async () => {},
     fetch: fetch as typeof globalThis.fetch,
     now: () => new Date(timeline.now()),
     sleep: (seconds, until = signal) => timeline.pass(seconds, until),

@@ -1,0 +1,22 @@
+import { sessionActions } from "../actions.ts";
+import type { Session } from "../sessions/session.ts";
+import { command } from "./command.ts";
+import { sessionAt, sessionId, viewOf } from "./session.ts";
+
+export const sessionShow = command({
+  positionals: { id: sessionId },
+  options: {},
+  examples: ["authline session show sess_9fJ2kQ7mX0aB4cD8eF1gHi"],
+
+  async *flow({ id }, ctx) {
+    const session = await sessionAt(id, ctx);
+    const { state, provider } = session;
+    return {
+      message: `The sign-in to ${provider} is ${state}.`,
+      data: { ...viewOf(session, ctx), events: ctx.sessions.events(id).length },
+      next_actions: state === "pending" ? sessionActions(id, ...doorsOf(session)) : [],
+    };
+  },
+});
+
+const doorsOf = ({ secrets }: Session) => (secrets.doors.authorization_code ? (["callback"] as const) : []);

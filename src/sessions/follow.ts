@@ -1,0 +1,136 @@
+/**
+ * One driver, many watchers. Whoever follows a session shows its log, and drives it when nobody else does.
+ *
+ * Rules: the lock decides who drives, and a killed process cannot keep it; a line is in the log before anybody sees it;
+ * a process that is cancelled stops driving, which does not end the session: only an answer, a refusal, the time or
+ * `session cancel` does.
+ */
+import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
+import type { Flow, Outcome } from "../flow.ts";
+import type { DataOf } from "../protocol/data.ts";
+import type { Notice, PhaseEvent, Result } from "../protocol/event.ts";
+import { asFailure, Failure } from "../protocol/failure.ts";
+import type { Body } from "../protocol/machine.ts";
+import { drive } from "./drive.ts";
+import { type Session, type SessionState, stateAfter } from "./session.ts";
+
+export interface Following {
+  /** The first line to show. */
+  from?: number;
+  /** Seconds to leave the driving to somebody who is about to come. */
+  patience?: number;
+}
+
+const LOOK_SECONDS = 0.15;
+
+/** Ends as the session ends. Throws what the session failed with. */
+export async function* follow(session_id: string, ctx: Context, following: Following = {}): Flow<Outcome<"login">> {
+  const { from = 0, patience = 0 } = following;
+  const patientUntil = ctx.now().getTime() + patience * 1000;
+  let next = from;
+  for (;;) {
+    for (const event of ctx.sessions.events(session_id, next)) {
+      next = event.seq + 1;
+      if (event.phase === "result") return ending(event);
+      yield replay(event);
+    }
+    const lock = ctx.now().getTime() >= patientUntil ? ctx.sessions.drive(session_id) : undefined;
+    if (!lock) {
+      await ctx.sleep(LOOK_SECONDS, ctx.signal);
+      continue;
+    }
+    try {
+      if (ctx.sessions.events(session_id, next).length > 0) continue; // said between our look and our lock
+      const session = ctx.sessions.get(session_id);
+      if (!session) throw gone(session_id);
+      return yield* driven(session, next, ctx);
+    } finally {
+      lock.release();
+    }
+  }
+}
+
+export const gone = (session_id: string) =>
+  new Failure("not_found", `There is no session ${session_id}.`, {
+    hint: "See what there is: authline session list",
+    next_actions: [{ id: "list", argv: ["authline", "session", "list"], description: "List the sessions." }],
+  });
+
+async function* driven(session: Session, next: number, ctx: Context): Flow<Outcome<"login">> {
+  const { session_id } = session;
+  const writer = ctx.sessions.writer(session_id, ctx.now);
+  const end = (body: Body, state: SessionState): Result => {
+    const event = writer.append(body) as Result;
+    const { ended_at: _, secrets: __, ...rest } = ctx.sessions.get(session_id) ?? session;
+    ctx.sessions.put({ ...rest, state, ended_at: ctx.now().toISOString(), secrets: { doors: {} } });
+    return event;
+  };
+
+  if (session.state !== "pending") return ending(end(failureBody(ended(session)), session.state));
+  const flow = drive(session, ctx);
+  let outcome: Outcome<"login">;
+  try {
+    for (;;) {
+      const step = await flow.next();
+      if (step.done) {
+        outcome = step.value;
+        break;
+      }
+      const event = writer.append(step.value);
+      if (event.phase === "result") return ending(event); // the machine has refused the line
+      if (event.seq >= next) yield replay(event);
+    }
+  } catch (error) {
+    if (ctx.signal.aborted) throw error;
+    const failure = asFailure(error);
+    return ending(end(failureBody(failure), stateAfter(failure.code)));
+  } finally {
+    await flow.return(undefined as never);
+  }
+  return ending(end(outcomeBody(outcome), "completed"));
+}
+
+/** A killed process had ended the session and not yet said so. */
+const ended = ({ state }: Session) =>
+  new Failure(state === "cancelled" ? "cancelled" : "failed", `This sign-in is ${state}; nothing more is known of it.`);
+
+function outcomeBody({ message, data, warnings = [], next_actions = [] }: Outcome<"login">): Body {
+  return {
+    phase: "result",
+    message,
+    status: "success",
+    exit_code: 0,
+    duration_ms: 0,
+    warnings,
+    next_actions,
+    data,
+  } as unknown as Body;
+}
+
+function failureBody({ code, message, retryable, exitCode, details }: Failure): Body {
+  return {
+    phase: "result",
+    message,
+    status: code === "cancelled" ? "cancelled" : "error",
+    exit_code: exitCode,
+    warnings: [],
+    next_actions: details.next_actions ?? [],
+    error: { ...details, code, message, retryable },
+  } as unknown as Body;
+}
+
+const stampOf = ({ seq, time }: PhaseEvent) => ({ replayed: { seq, time } });
+
+function replay(event: Exclude<PhaseEvent, Result>): Notice {
+  return { ...event, ...stampOf(event) } as unknown as Notice;
+}
+
+/** The end of the session as the end of whoever follows it. */
+function ending(event: Result): Outcome<"login"> {
+  const { message, warnings, next_actions, session_id } = event;
+  const belonging = { ...defined({ session_id }), ...stampOf(event) };
+  if ("data" in event) return { message, warnings, next_actions, data: event.data as DataOf<"login">, ...belonging };
+  const { code, message: why, ...details } = event.error;
+  throw new Failure(code, why, { ...details, warnings, next_actions, ...belonging });
+}

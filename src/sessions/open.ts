@@ -1,0 +1,71 @@
+/** One prompt: a login joins the session that already asks for the same, or opens one. */
+import { sessionActions } from "../actions.ts";
+import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
+import type { Flow, Outcome } from "../flow.ts";
+import type { Plan } from "../flows/plan.ts";
+import type { DataOf } from "../protocol/data.ts";
+import type { Notice } from "../protocol/event.ts";
+import { follow } from "./follow.ts";
+import { isOpen, isSame, type Session, sessionOf } from "./session.ts";
+import { sweep } from "./sessions.ts";
+
+export async function joinOrOpen(plan: Plan, { fresh }: { fresh: boolean }, ctx: Context): Promise<Session> {
+  let door = ctx.sessions.door();
+  for (; !door; door = ctx.sessions.door()) await ctx.sleep(0.05, ctx.signal);
+  try {
+    sweep(ctx);
+    const open = ctx.sessions.all().filter((session) => isOpen(session, ctx.now()) && isSame(session, plan));
+    const newest = open.at(-1);
+    if (newest && !fresh) return newest;
+    const session = sessionOf(plan, ctx.sessions.newId(), ctx.now());
+    ctx.sessions.put(session);
+    return session;
+  } finally {
+    door.release();
+  }
+}
+
+/** Seconds that the process which was left behind has to start. */
+const PATIENCE = 5;
+
+/** Says what somebody has to do, and ends while they do it. A listener is held by a process that is left behind. */
+export async function* begin(session: Session, ctx: Context): Flow<Outcome<"login">> {
+  const { session_id, provider, connection, asked, expires_at } = session;
+  const needsHolder = asked.flow !== "device_code";
+  if (needsHolder && !ctx.sessions.isDriven(session_id)) {
+    await ctx.leaveBehind(["session", "wait", session_id, "--hold"]);
+  }
+  const data: DataOf<"login"> = { provider, connection, record_status: "pending", session_id, expires_at };
+  const flow = follow(session_id, ctx, { patience: needsHolder ? PATIENCE : 0 });
+  try {
+    for (;;) {
+      const step = await flow.next();
+      if (step.done) return step.value; // it was over before anybody had to wait
+      const notice = step.value;
+      Object.assign(data, challengeIn(notice));
+      yield notice;
+      if (!isWaiting(notice)) continue;
+      return {
+        status: "started",
+        message: "The sign-in is open and waits for you.",
+        data,
+        next_actions: sessionActions(session_id, ...(data.auth_url ? (["callback"] as const) : [])),
+        session_id,
+      };
+    }
+  } finally {
+    await flow.return(undefined as never);
+  }
+}
+
+/** Every way in is open, and nothing is left to be said but what somebody answers. */
+export const isWaiting = (notice: Notice) =>
+  notice.phase === "progress" && notice.step === "await_user" && notice.state === "started";
+
+export function challengeIn(notice: Notice): Partial<DataOf<"login">> {
+  if (notice.phase === "auth_url") return { auth_url: notice.auth_url };
+  if (notice.phase !== "device_code") return {};
+  const { user_code, verification_uri, verification_uri_complete } = notice;
+  return { user_code, verification_uri, ...defined({ verification_uri_complete }) };
+}

@@ -1,0 +1,126 @@
+/**
+ * Records as files, one a record.
+ *
+ * Rules: directories 0700, files 0600; written beside, synced and renamed, then read back; a file that cannot be read or
+ * does not hold what it should is an error and is left as it is.
+ */
+import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import Conf from "conf";
+import type * as z from "zod/mini";
+import { Failure } from "../protocol/failure.ts";
+
+export interface Place {
+  directory: string;
+  /** File name without its extension. */
+  name: string;
+}
+
+/** Under which name a record belongs: under another's it would send one provider's token to who asks for the other's. */
+type NameOf<S extends z.ZodMiniType> = (record: z.infer<S>) => string;
+
+/** The names of the records there, sorted. */
+export function recordsIn(directory: string): string[] {
+  if (!exists(directory)) return [];
+  const files = attempt("read", directory, () => readdirSync(directory));
+  return files
+    .filter((file) => /^[^.].*\.json$/.test(file))
+    .map((file) => file.slice(0, -".json".length))
+    .sort();
+}
+
+export function removeRecord({ directory, name }: Place): boolean {
+  const path = join(directory, `${name}.json`);
+  if (!exists(path)) return false;
+  attempt("delete", path, () => rmSync(path));
+  return true;
+}
+
+/** Only "there is none" is no: whatever else keeps us from looking is a fault of the store. */
+export const exists = (path: string) =>
+  attempt("read", path, () => lstatSync(path, { throwIfNoEntry: false })) !== undefined;
+
+const open = ({ directory, name }: Place) =>
+  new Conf({
+    cwd: directory,
+    configName: name,
+    configFileMode: 0o600,
+    clearInvalidConfig: false,
+    accessPropertiesByDotNotation: false,
+  });
+
+export function readRecord<S extends z.ZodMiniType>(
+  place: Place,
+  schema: S,
+  nameOf: NameOf<S>,
+): z.infer<S> | undefined {
+  const path = join(place.directory, `${place.name}.json`);
+  if (!exists(path)) return undefined;
+  const parsed = schema.safeParse(attempt("read", path, () => open(place).store));
+  if (parsed.success && nameOf(parsed.data) === place.name) return parsed.data;
+  const field = parsed.error?.issues[0]?.path.join(".") || "its content";
+  throw new Failure("store", `${path} is not a record that authline wrote, or a newer authline wrote it (${field}).`, {
+    hint: "Nothing was changed. Move the file away, or use the version that wrote it.",
+  });
+}
+
+export function writeRecord<S extends z.ZodMiniType>(
+  place: Place,
+  record: z.infer<S>,
+  schema: S,
+  nameOf: NameOf<S>,
+): void {
+  const text = JSON.stringify(schema.parse(record), undefined, 2); // what does not fit must not even be tried
+  makeDirectory(place.directory);
+  readRecord(place, schema, nameOf); // a file that cannot be read is never overwritten
+  const path = join(place.directory, `${place.name}.json`);
+  attempt("write", path, () => replaceFile(path, text));
+  if (JSON.stringify(readRecord(place, schema, nameOf), undefined, 2) !== text) {
+    throw new Failure("store", `${path} does not hold what was written to it.`, { hint: "Check the disk it is on." });
+  }
+}
+
+/**
+ * Written beside, synced, renamed. Not by conf: it takes the short write of a disk that fills up for a whole one and then
+ * renames the stump over the record, and in the shell of a snap package it writes in place.
+ */
+function replaceFile(path: string, text: string): void {
+  const target = exists(path) ? realpathSync(path) : path;
+  const beside = `${target}.tmp-${crypto.randomUUID()}`;
+  try {
+    writeFileSync(beside, text, { mode: 0o600, flag: "wx", flush: true });
+    renameSync(beside, target);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
+}
+
+/** Ours alone; what is above it stays as its owner made it. */
+export function makeDirectory(path: string): void {
+  attempt("create", path, () => {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
+  });
+}
+
+const HINTS: Record<string, string> = {
+  EACCES: "Check who owns it, or point AUTHLINE_HOME at a directory that you can write to.",
+  EPERM: "Check who owns it, or point AUTHLINE_HOME at a directory that you can write to.",
+  EROFS: "The file system is read-only: point AUTHLINE_HOME at a directory that can be written to.",
+  ENOSPC: "The disk is full: free some space and run the command again.",
+  ENOTDIR: "Something on the way is a file: point AUTHLINE_HOME at a directory.",
+};
+
+/** Runs a call to the file system; its error becomes a Failure that never quotes what a file holds. */
+export function attempt<T>(verb: string, path: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    const code = (error as NodeJS.ErrnoException).code;
+    const why = code ?? (error instanceof SyntaxError ? "it is not JSON" : "unknown reason");
+    const hint = HINTS[code ?? ""] ?? "Nothing was changed. Check the file and its permissions.";
+    throw new Failure("store", `Cannot ${verb} ${path} (${why}).`, { cause: error, hint });
+  }
+}
