@@ -38,10 +38,13 @@ export function read(argv: readonly string[], contextOf: ContextOf = realContext
   const call = (name: string, kind: Kind, flow: Call["flow"]): Call => ({ name, kind, challenges: false, json, flow });
 
   const entry = commands.find(({ name }) => name.split(" ").every((word, index) => tokens[index] === word));
-  if (given.has("--help") || given.has("-h")) return call("help", "help", () => help(entry));
-  if (given.has("--version") && !entry) return call("version", "version", version);
   const first = tokens[0];
+  if (given.has("--version")) return call("version", "version", version);
   if (first === undefined) return call("help", "help", () => help(undefined));
+  if (first === "help")
+    return read([...tokens.slice(1), "--help", ...(json === undefined ? [] : [json ? "--json" : "--no-json"])]);
+  const asksForHelp = given.has("--help") || given.has("-h");
+  if (asksForHelp && (entry || first.startsWith("-"))) return call("help", "help", () => help(entry));
   if (!entry) return call("authline", "help", () => unknown(first));
   const rest = tokens.slice(entry.name.split(" ").length);
   return {
@@ -82,16 +85,19 @@ async function* version({ node }: Process): Flow<Outcome<"version">> {
 async function parse(entry: Entry, command: Command, rest: readonly string[]): Promise<never> {
   const usage = (message: string, hint = `See: authline ${entry.name} --help`) =>
     new Failure("usage", message, { hint, next_actions: [helpAction(entry)] });
+  // Before yargs sees them: a name such as --constructor means something to JavaScript.
+  for (const name of namesIn(rest)) {
+    if (Object.hasOwn(command.options, name)) continue;
+    if (isGlobal(name)) throw usage(`${dashed(name)} takes no value.`);
+    const known = [...optionHelp(command.options), ...GLOBAL_OPTIONS];
+    throw usage(`There is no option ${dashed(name)} for ${entry.name}.`, await didYouMean(name, known, true));
+  }
   const parsed = parserFor(command).parseSync(withValues(rest, command.options)) as Record<string, unknown>;
 
   const args: Record<string, unknown> = {};
   const { _: bare, $0, ...named } = parsed;
   for (const [name, value] of Object.entries(named)) {
-    const option = command.options[name];
-    if (!option) {
-      const known = [...optionHelp(command.options), ...GLOBAL_OPTIONS];
-      throw usage(`There is no option ${dashed(name)} for ${entry.name}.`, await didYouMean(name, known, true));
-    }
+    const option = command.options[name] as Options[string];
     if (Array.isArray(value)) throw usage(`--${name} was given twice.`);
     if (option.type === "string" && (typeof value !== "string" || value === ""))
       throw usage(`--${name} needs a value.`);
@@ -112,6 +118,21 @@ async function parse(entry: Entry, command: Command, rest: readonly string[]): P
   return args as never;
 }
 
+const isGlobal = (name: string) => GLOBAL_OPTIONS.some((option) => option.name === name);
+
+/** The names of the options in argv, in order. */
+function namesIn(rest: readonly string[]): string[] {
+  const end = rest.indexOf("--");
+  const words = end < 0 ? rest : rest.slice(0, end);
+  const isValue = (index: number) => index > 0 && takesNext(words[index - 1] as string);
+  const takesNext = (word: string) => word.startsWith("--") && !word.includes("=");
+  return words.flatMap((word, index) => {
+    const [, long, short] = word.match(/^(?:--([^=]+)|-([^-=]))/) ?? [];
+    if (long !== undefined) return [long];
+    return short !== undefined && !isValue(index) ? [short] : [];
+  });
+}
+
 /** An option that takes a value takes the next word, whatever it looks like, unless that is an option itself. */
 function withValues(rest: readonly string[], options: Options): string[] {
   const joined: string[] = [];
@@ -119,8 +140,8 @@ function withValues(rest: readonly string[], options: Options): string[] {
     const word = rest[index] as string;
     if (word === "--") return [...joined, ...rest.slice(index)];
     const next = rest[index + 1];
-    const takesNext = options[word.slice(2)]?.type === "string" && word.startsWith("--") && next?.startsWith("-");
-    if (takesNext && next !== undefined && next !== "--" && !options[next.replace(/^--([^=]*).*$/s, "$1")]) {
+    const takesNext = word.startsWith("--") && options[word.slice(2)]?.type === "string" && next?.startsWith("-");
+    if (takesNext && next !== undefined && !next.startsWith("--")) {
       joined.push(`${word}=${next}`);
       index++;
     } else {

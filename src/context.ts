@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
+import type { Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Listener } from "./flows/listener.ts";
 import { type Sessions, sessionsAt } from "./sessions/sessions.ts";
@@ -19,6 +20,8 @@ export interface Context {
   readonly sessions: Sessions;
   readonly browser: Browser;
   now(): Date;
+  /** Seconds by a clock that only runs forward: what waits are measured with. */
+  uptime(): number;
   /** Rejects with the reason of `signal`, the command's own unless another is given, when that aborts. */
   sleep(seconds: number, signal?: AbortSignal): Promise<void>;
   /** 256 random bits in base64url: state, nonce, PKCE verifier (RFC 7636 §4.1 wants 43 characters or more). */
@@ -27,11 +30,16 @@ export interface Context {
   listen(redirectUri: string, page: { displayName: string }): Promise<Listener>;
   env(name: string): string | undefined;
   /** All of standard input. */
-  stdin(): Promise<string>;
-  /** What a shell command printed on its stdout; its stderr goes to ours. */
-  execute(command: string): Promise<string>;
+  stdin(bounds: Bounds): Promise<string>;
+  /** What a shell command printed on its stdout; its stderr goes to ours. Nothing of it outlives an abort. */
+  execute(command: string, bounds: Bounds): Promise<string>;
   /** Starts authline again, in a process that lives on when this one ends. */
   leaveBehind(argv: readonly string[]): Promise<void>;
+}
+
+export interface Bounds {
+  signal: AbortSignal;
+  maxBytes: number;
 }
 
 export interface Browser {
@@ -50,9 +58,11 @@ export interface Process {
   platform: NodeJS.Platform;
   node: string;
   terminal: { stdin: boolean; stdout: boolean; stderr: boolean };
-  stdin(): AsyncIterable<Buffer | string>;
+  stdin(): Readable;
   pid: number;
   isAlive(pid: number): boolean;
+  /** Ends a process and its group at once; does nothing when there is none. */
+  kill(pid: number): void;
   /** How this program was started: the runtime and the script. */
   program: readonly [file: string, script: string];
   signal: AbortSignal;
@@ -66,6 +76,7 @@ export function createContext(host: Process, home: string): Context {
     sessions: sessionsAt(home, selfOf(host)),
     fetch: (input, init) => globalThis.fetch(input, init),
     now: () => new Date(),
+    uptime: () => performance.now() / 1000,
     random: () => randomBytes(32).toString("base64url"),
     async sleep(seconds, until = signal) {
       try {
@@ -87,20 +98,33 @@ export function createContext(host: Process, home: string): Context {
       },
     },
     env: (name) => env[name],
-    async stdin() {
+    async stdin({ signal, maxBytes }) {
       const chunks: Buffer[] = [];
-      for await (const chunk of host.stdin()) chunks.push(Buffer.from(chunk));
+      let size = 0;
+      const input = host.stdin();
+      const stop = () =>
+        input.destroy(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+      signal.addEventListener("abort", stop, { once: true });
+      for await (const chunk of input) {
+        size += chunk.length;
+        if (size > maxBytes) throw Object.assign(new Error("too long"), { code: "TOO_LONG" });
+        chunks.push(Buffer.from(chunk));
+      }
       return Buffer.concat(chunks).toString("utf8");
     },
-    async execute(command) {
+    async execute(command, { signal, maxBytes }) {
       const { execa } = await import("execa");
-      const { stdout } = await execa(command, {
-        shell: true,
-        stdin: "ignore",
-        stderr: "inherit",
-        cancelSignal: signal,
-      });
-      return stdout;
+      // A process group of its own: the shell's children must not outlive it.
+      const options = { shell: true, detached: platform !== "win32", stdin: "ignore", stderr: "inherit" } as const;
+      const child = execa(command, { ...options, maxBuffer: maxBytes, stripFinalNewline: false });
+      const stop = () => child.pid !== undefined && host.kill(child.pid);
+      signal.addEventListener("abort", stop, { once: true });
+      try {
+        return (await child).stdout;
+      } finally {
+        signal.removeEventListener("abort", stop);
+        stop(); // what it left in the background
+      }
     },
     async leaveBehind(argv) {
       const { execa } = await import("execa");

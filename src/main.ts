@@ -5,11 +5,15 @@
  * Rules: fd 1 is guarded before anything else is loaded; however the process ends (but for SIGKILL and its like), one
  * `result` has been written and the exit code is the one that it names.
  */
+import { writeSync } from "node:fs";
+import { homedir } from "node:os";
 import { isatty } from "node:tty";
 
 // From here on whatever a dependency prints goes to stderr. The real stdout is never touched: its getter would make
 // fd 1 non-blocking for everybody who shares it.
 Object.defineProperty(process, "stdout", { configurable: true, get: () => process.stderr });
+
+standSomewhere();
 
 const aborter = new AbortController();
 let stream: import("./run.ts").Stream | undefined;
@@ -30,7 +34,7 @@ for (const name of ["uncaughtException", "unhandledRejection"]) {
   });
 }
 process.on("exit", () => {
-  const code = stream?.abandon() ?? 70; // EX_SOFTWARE: not even the program could be loaded
+  const code = stream ? stream.abandon() : unloaded();
   process.exitCode = lost ?? code;
 });
 
@@ -51,6 +55,13 @@ await start({
       return (error as NodeJS.ErrnoException).code === "EPERM";
     }
   },
+  kill(pid) {
+    try {
+      process.kill(process.platform === "win32" ? pid : -pid, "SIGKILL");
+    } catch {
+      // it has ended by itself
+    }
+  },
   program: [process.execPath, process.argv[1] ?? ""],
   onStream(opened) {
     stream = opened;
@@ -61,3 +72,28 @@ await start({
   },
 });
 process.exit();
+
+/** Dependencies ask where they are and whose home it is while they are loaded, and do not survive a "nowhere". */
+function standSomewhere(): void {
+  try {
+    process.cwd();
+  } catch {
+    process.chdir("/");
+  }
+  try {
+    homedir();
+  } catch {
+    process.env["HOME"] = "/nonexistent"; // a store there fails, and says so
+  }
+}
+
+/** Not even the program could be loaded, so nothing of it can say so: the one line that is made by hand. */
+function unloaded(): number {
+  const message = "authline cannot be loaded: its installation is broken.";
+  const stamp = { v: 1, seq: 0, time: new Date().toISOString(), command: "authline", phase: "result", message };
+  const end = { status: "error", exit_code: 70, duration_ms: 0, warnings: [], next_actions: [] };
+  const error = { code: "internal", message, hint: "Install it again.", retryable: false };
+  if (!isatty(1)) writeSync(1, `${JSON.stringify({ ...stamp, ...end, error })}\n`);
+  writeSync(2, `error: ${message}\n`);
+  return end.exit_code;
+}

@@ -86,7 +86,8 @@ export async function run(stream: Stream, flow: Flow<Outcome>, signal: AbortSign
     await Promise.race([flow.return(undefined as never), patience.over, pause(GRACE)]);
     return stream.abandon();
   } catch (thrown) {
-    return stream.end({ thrown: signal.aborted ? cancelled(signal) : thrown });
+    const told = thrown instanceof Failure && thrown.code === "cancelled";
+    return stream.end({ thrown: signal.aborted && !told ? cancelled(signal) : thrown });
   } finally {
     patience.clear();
   }

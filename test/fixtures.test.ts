@@ -10,8 +10,10 @@
  * keep the contract, fit its published schema and show no secret. `UPDATE_GOLDENS=1` writes the goldens anew: read
  * them before you commit them.
  */
+
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { read } from "../src/cli.ts";
@@ -79,12 +81,11 @@ async function play(scenario: Scenario, { context, signal, told }: Script) {
     platform: "linux",
     node: "20.19.0",
     terminal: { stdin: terminal, stdout: terminal, stderr: terminal },
-    async *stdin() {
-      yield scenario.stdin ?? "";
-    },
+    stdin: () => Readable.from([scenario.stdin ?? ""]),
     signal,
     pid: process.pid,
     isAlive: () => true,
+    kill: () => {},
     program: ["node", "authline"],
   });
   const call = read(scenario.argv, () => context);

@@ -129,10 +129,9 @@ function checkName(raw: string, name: string): void {
 
 export const provider = { summary: "the provider's name, such as github", required: true, parse: parseName } as const;
 export const optionalProvider = { summary: "only this provider", required: false, parse: parseName } as const;
-export const connection = {
-  ...text("which of several accounts at the provider", "NAME", checkName),
-  default: "default",
-} as const;
+/** Undefined where it is not given. */
+export const anyConnection = text("which of several accounts at the provider", "NAME", checkName);
+export const connection = { ...anyConnection, default: "default" } as const;
 
 function parseName(raw: string, name: string): string {
   checkName(raw, name);

@@ -1,8 +1,10 @@
-import { loginAction, trySoon } from "../actions.ts";
+import { loginAction, sessionActions, trySoon } from "../actions.ts";
+import type { Context } from "../context.ts";
 import type { Asked, Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
-import type { NextAction } from "../protocol/failure.ts";
+import { Failure, type NextAction } from "../protocol/failure.ts";
 import { grants, REDIRECT_URI } from "../providers/definition.ts";
+import type { Session } from "../sessions/session.ts";
 import { choice, command, connection, duration, flag, provider, text } from "./command.ts";
 import { checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
 
@@ -32,6 +34,7 @@ export const login = command({
   ],
 
   async *flow(args, ctx) {
+    let session: Session | undefined;
     try {
       await ctx.store.prepare();
       const { planOf } = await import("../flows/plan.ts");
@@ -41,15 +44,23 @@ export const login = command({
         return yield* signIn(plan, ctx);
       }
       const { begin, joinOrOpen } = await import("../sessions/open.ts");
-      const session = await joinOrOpen(plan, { fresh: args.new }, ctx);
+      session = await joinOrOpen(plan, { fresh: args.new }, ctx);
       if (args["no-wait"]) return yield* begin(session, ctx);
       const { follow } = await import("../sessions/follow.ts");
       return yield* follow(session.session_id, ctx);
     } catch (error) {
-      throw trySoon(error, again(args));
+      throw session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again(args));
     }
   },
 });
+
+/** To cancel the command is not to cancel the sign-in: somebody may be about to approve it. */
+const leftOpen = ({ session_id, expires_at }: Session, { signal }: Context) =>
+  new Failure("cancelled", `Cancelled by ${signal.reason}; the sign-in itself stays open.`, {
+    hint: `Until ${expires_at}, authline session wait goes on with it, and authline session cancel ends it.`,
+    next_actions: sessionActions(session_id),
+    session_id,
+  });
 
 /** A program that signs in as itself waits for nobody: there is nothing that could outlive the process. */
 const isForNobody = ({ flow, definition }: Plan) =>
@@ -60,7 +71,7 @@ function again(args: Asked): NextAction {
   const { argv, ...action } = loginAction(args.provider, args.connection);
   const options = ["flow", "scope", "issuer", "client-id", "client-secret-from", "browser", "redirect-uri"] as const;
   const given = options.flatMap((name) => {
-    const value = args[name];
+    const value = args[name]?.startsWith("cmd:") ? "cmd:{command}" : args[name]; // it may hold a secret of its own
     return value === undefined || value === "auto" ? [] : [`--${name}`, value];
   });
   return { ...action, argv: [...argv, ...given] };

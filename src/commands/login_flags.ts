@@ -39,9 +39,11 @@ export function checkIssuer(raw: string, name: string): void {
 
 /** RFC 8252 §7.3: http, and this machine's loopback. */
 export function checkRedirectUri(raw: string, name: string): void {
-  const url = URL.canParse(raw) ? new URL(raw) : undefined;
-  const fits = url?.protocol === "http:" && isLoopback(url.hostname) && !url.search && !url.hash && !url.username;
-  if (fits && raw.length <= 200 && url.port !== "0") return;
+  // Read as written, not as URL understands it: the server compares it as a string.
+  const [, host, port] =
+    raw.match(/^http:\/\/(\[[0-9a-f:]+\]|[a-z0-9.]+)(?::(\d{1,5}))?(?:\/[!$&-;=@-Z_a-z~%-]*)?$/) ?? [];
+  const portFits = port === undefined || (Number(port) > 0 && Number(port) < 65536);
+  if (host && portFits && URL.canParse(raw) && isLoopback(new URL(raw).hostname) && raw.length <= 200) return;
   throw usage(
     `${name} is not an address that authline can listen on.`,
     `It is one on this machine's loopback, such as ${REDIRECT_URI}.`,

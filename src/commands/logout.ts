@@ -3,15 +3,21 @@ import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
 import type { Revocation } from "../flows/revoke.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-import { command, connection, flag, provider } from "./command.ts";
+import { anyConnection, command, flag, provider } from "./command.ts";
 
 export const logout = command({
   positionals: { provider },
-  options: { connection, all: flag("sign out of every connection of the provider") },
+  options: { connection: anyConnection, all: flag("sign out of every connection of the provider") },
   examples: ["authline logout github", "authline logout github --all"],
 
   async *flow({ provider, connection, all }, ctx) {
-    const names = all ? (await ctx.store.connections(provider)).map(({ connection }) => connection) : [connection];
+    if (all && connection !== undefined) {
+      throw new Failure("usage", "--all and --connection contradict each other.", { hint: "Give one of them." });
+    }
+    const names = all
+      ? (await ctx.store.connections(provider)).map(({ connection }) => connection)
+      : [connection ?? "default"];
+    if (names.length === 0) await mustBeKnown(provider, ctx);
     const warnings: Warning[] = [];
     const connections = [];
     for (const name of names) connections.push(yield* signOut(provider, name, warnings, ctx));
@@ -32,8 +38,7 @@ async function* signOut(provider: string, name: string, warnings: Warning[], ctx
   const { record, problem } = await readable(provider, name, ctx);
   if (problem) warnings.push({ code: "unreadable", message: `${problem.message} Its tokens could not be revoked.` });
   if (!record && !problem) {
-    const { definitionOf } = await import("../providers/lookup.ts");
-    definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
+    await mustBeKnown(provider, ctx);
     throw new Failure("not_found", `Nobody is signed in to ${whose(provider, name)}.`, {
       hint: "See what there is: authline status",
       next_actions: [loginAction(provider, name)],
@@ -60,6 +65,12 @@ async function* signOut(provider: string, name: string, warnings: Warning[], ctx
     record_status: "absent",
     revoked: revoked.map(({ token_type_hint, state }) => ({ token_type_hint, state })),
   };
+}
+
+/** Throws `not_found`. */
+async function mustBeKnown(provider: string, ctx: Context): Promise<void> {
+  const { definitionOf } = await import("../providers/lookup.ts");
+  definitionOf(provider, await ctx.store.learned(provider));
 }
 
 const TOKEN_NAMES = { refresh_token: "refresh token", access_token: "access token" };

@@ -16,7 +16,7 @@ export const sessionCallback = command({
     if (state !== "pending") {
       throw new Failure("failed", `The sign-in is ${state}: it takes no more addresses.`, { session_id: id });
     }
-    const address = (url === "-" ? await ctx.stdin() : url).trim();
+    const address = (url === "-" ? await ctx.stdin({ signal: ctx.signal, maxBytes: 64 * 1024 }) : url).trim();
     const saved = secrets.doors.authorization_code;
     if (!saved) throw refused("nobody has asked for an address there");
     if (!URL.canParse(address)) throw refused("it is not a whole address, from http:// on");

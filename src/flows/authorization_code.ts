@@ -20,7 +20,7 @@ import { answerLost, type Door, type Grant, type GrantRequest, offersGrant, type
 import type { Callback, Listener, Stray } from "./listener.ts";
 import { http } from "./server.ts";
 import { tokensFrom } from "./tokens.ts";
-import { waitFor } from "./wait.ts";
+import { heartbeat, waitFor } from "./wait.ts";
 
 /** What must be remembered between the request and its answer. */
 const Pending = lazily(() =>
@@ -176,8 +176,9 @@ async function* awaitCallback(
   { deadline }: GrantRequest,
   ctx: Context,
 ): Flow<Callback> {
+  const heart = heartbeat(deadline, ctx);
   for (let strays = 0; ; ) {
-    const arrived = yield* waitFor(listener.next(ctx.signal), deadline, ctx);
+    const arrived = yield* waitFor(listener.next(ctx.signal), deadline, ctx, heart);
     if (!arrived) {
       throw new Failure("timeout", "Nobody signed in before the time was up.", {
         hint: "Run the command again; --timeout sets how long it waits.",
@@ -186,10 +187,11 @@ async function* awaitCallback(
     if ("callback" in arrived && isOurs(arrived.callback.url, pending.state)) return arrived.callback;
     const stray = "stray" in arrived ? arrived.stray : "wrong_state";
     if ("callback" in arrived) void arrived.callback.refuse();
-    if (++strays <= MAX_STRAYS)
-      yield progress("await_user", "waiting", `Refused a request ${STRAYS[stray]}; still waiting for you.`, {
-        reason: stray,
-      });
+    if (++strays > MAX_STRAYS) continue;
+    heart.beat();
+    yield progress("await_user", "waiting", `Refused a request ${STRAYS[stray]}; still waiting for you.`, {
+      reason: stray,
+    });
   }
 }
 

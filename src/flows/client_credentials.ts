@@ -14,7 +14,7 @@ export const clientCredentials: Grant = {
     as.token_endpoint && offersGrant(as, "client_credentials") ? undefined : "does not offer client credentials",
 
   async *open(request) {
-    if (request.client.client_secret === undefined && request.client.token_endpoint_auth_method !== "none") {
+    if (request.client.client_secret === undefined) {
       throw new Failure("config", "Client credentials need a client secret.", {
         hint: "Give one with --client-secret-from.",
       });

@@ -8,23 +8,30 @@ import * as oauth from "oauth4webapi";
 import { type Code, Failure } from "../protocol/failure.ts";
 
 /** RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5. Other errors are the `provider`'s. */
-const CODES: Partial<Record<string, Code>> = {
-  access_denied: "denied",
-  expired_token: "expired",
-};
+const CODES = new Map<string, Code>([
+  ["access_denied", "denied"],
+  ["expired_token", "expired"],
+]);
 
-const HINTS: Partial<Record<string, string>> = {
-  access_denied: "Run the command again if that was not meant.",
-  expired_token: "Run the command again for a new code.",
-  invalid_client:
+const HINTS = new Map<string, string>([
+  ["access_denied", "Run the command again if that was not meant."],
+  ["expired_token", "Run the command again for a new code."],
+  [
+    "invalid_client",
     "Check --client-id and --client-secret-from: the server does not know this client, or not its secret.",
-  unauthorized_client:
+  ],
+  [
+    "unauthorized_client",
     "The server does not allow this client this flow: try another --flow, or register it for this one.",
-  unsupported_grant_type: "The server does not offer this flow: try another --flow.",
-  invalid_scope: "The server does not know a scope, or does not give it to this client: check --scope.",
-  invalid_grant: "The code or token is used up, expired or was given to another client: sign in again.",
-  redirect_uri_mismatch: "Register this redirect URI with the provider, or name a registered one with --redirect-uri.",
-};
+  ],
+  ["unsupported_grant_type", "The server does not offer this flow: try another --flow."],
+  ["invalid_scope", "The server does not know a scope, or does not give it to this client: check --scope."],
+  ["invalid_grant", "The code or token is used up, expired or was given to another client: sign in again."],
+  [
+    "redirect_uri_mismatch",
+    "Register this redirect URI with the provider, or name a registered one with --redirect-uri.",
+  ],
+]);
 
 /** Does one exchange with a server; `subject` begins the sentence that says what failed: "The token endpoint". */
 export async function asking<T>(subject: string, exchange: () => Promise<T>): Promise<T> {
@@ -47,7 +54,7 @@ export function faultOf(asked: string, error: unknown): unknown {
     return new Failure("provider", `${subject} refused the client's credentials (HTTP ${error.status}).`, {
       cause: error,
       http_status: error.status,
-      hint: HINTS["invalid_client"],
+      hint: HINTS.get("invalid_client"),
     });
   }
   if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
@@ -71,7 +78,7 @@ function refusal(
   details: { http_status?: number; cause: unknown },
 ): Failure {
   const oauth_error_description = typeof description === "string" ? description : undefined;
-  const code = CODES[oauth_error] ?? "provider";
+  const code = CODES.get(oauth_error) ?? "provider";
   const message =
     code === "denied"
       ? "The request was denied."
@@ -82,7 +89,7 @@ function refusal(
   return new Failure(code, message, {
     oauth_error,
     oauth_error_description,
-    hint: HINTS[oauth_error],
+    hint: HINTS.get(oauth_error),
     ...(passing && { retryable: true }),
     ...details,
   });

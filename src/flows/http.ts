@@ -29,6 +29,11 @@ export function guardedFetch(ctx: Pick<Context, "fetch" | "signal">) {
     } catch (error) {
       ctx.signal.throwIfAborted();
       if (error instanceof Failure) throw error;
+      if (error instanceof TypeError && (error.cause as Error | undefined)?.message === "bad port") {
+        throw new Failure("config", `${host} cannot be asked: its port is one that no web client uses.`, {
+          cause: error,
+        });
+      }
       const why = timeout.aborted ? `no answer within ${TIMEOUT_SECONDS} s` : reasonOf(error);
       const isGarbled = /^(HPE|Z|ERR__ERROR)_/.test(why);
       throw new Failure(

@@ -57,13 +57,25 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
   return outcomeOf(record, definition.display_name);
 }
 
+/** A list that is cut would say something else. */
+const TOO_MUCH = {
+  code: "scope_left_out",
+  message: "The granted scope is too long for this line: see authline status.",
+};
+
 /** How a login ended whose credential is this record. */
 export function outcomeOf(record: Connection, displayName: string): Outcome<"login"> {
   const { provider, connection, scope, requested_scope, expires_at, account, session_id } = record;
+  const fits = (scope?.length ?? 0) <= 1000;
   return {
     message: `Signed in to ${displayName}${account ? ` as ${account}` : ""}.`,
-    warnings: narrowed(requested_scope, scope),
-    data: { provider, connection, record_status: "connected", ...defined({ scope, expires_at, account, session_id }) },
+    warnings: [...narrowed(requested_scope, scope), ...(fits ? [] : [TOO_MUCH])],
+    data: {
+      provider,
+      connection,
+      record_status: "connected",
+      ...defined({ scope: fits ? scope : undefined, expires_at, account, session_id }),
+    },
     next_actions: [
       {
         id: "token",

@@ -37,11 +37,12 @@ const MAX_WAITING = 100;
 
 export async function listen(redirectUri: string, { displayName }: { displayName: string }): Promise<Listener> {
   const wanted = new URL(redirectUri);
-  const servers = await bind(wanted);
-  const port = portOf(servers[0]);
-  // Written by hand: the redirect URI is compared as a string, and URL would add a slash to an empty path.
-  const bound = redirectUri.replace(/^(http:\/\/(?:\[[^\]]+\]|[^/?#:]+))(?::\d+)?/i, `$1:${port}`);
-  const host = new URL(bound).host;
+  // Taken apart by hand: URL drops port 80, and adds a slash to an empty path; the server compares strings.
+  const [, host = "", wantedPort = "0", path = ""] =
+    redirectUri.match(/^http:\/\/(\[[^\]]+\]|[^/:]+)(?::(\d+))?(.*)$/) ?? [];
+  const servers = await bind(host, Number(wantedPort));
+  const bound = `http://${host}:${portOf(servers[0])}${path}`;
+  const authority = bound.slice("http://".length, bound.length - path.length);
 
   const arrived: ({ callback: Callback } | { stray: Stray })[] = [];
   let wake = () => {};
@@ -62,9 +63,10 @@ export async function listen(redirectUri: string, { displayName }: { displayName
       void send(strayPage(status));
       arrive({ stray: what });
     };
-    if (request.headers.host !== host) return stray(421, "wrong_host");
+    if (request.headers.host !== authority) return stray(421, "wrong_host");
     const target = request.url ?? "";
-    const url = target.startsWith("/") && URL.canParse(`http://${host}${target}`) && new URL(`http://${host}${target}`);
+    const url =
+      target.startsWith("/") && URL.canParse(`http://${authority}${target}`) && new URL(`http://${authority}${target}`);
     if (!url || url.pathname !== wanted.pathname) {
       if (url && url.pathname === "/favicon.ico") return void send(strayPage(404)); // every browser asks
       return stray(404, "wrong_path");
@@ -94,7 +96,7 @@ export async function listen(redirectUri: string, { displayName }: { displayName
       }
     },
     offer(address) {
-      if (address.protocol !== "http:" || address.host !== host) return "wrong_host";
+      if (address.protocol !== "http:" || address.host !== new URL(bound).host) return "wrong_host";
       if (address.pathname !== wanted.pathname) return "wrong_path";
       arrive({ callback: { url: address, answer: async () => {}, refuse: async () => {} } });
       return undefined;
@@ -107,15 +109,25 @@ export async function listen(redirectUri: string, { displayName }: { displayName
   };
 }
 
-/** `localhost` may mean either family to a browser, so it is bound on both where the machine has both. */
-async function bind(wanted: URL): Promise<[Server, ...Server[]]> {
-  const port = Number(wanted.port || 0);
-  if (wanted.hostname !== "localhost") return [await listenOn(wanted.hostname.replace(/[[\]]/g, ""), port)];
-  const first = await listenOn("127.0.0.1", port);
-  try {
-    return [first, await listenOn("::1", portOf(first))];
-  } catch {
-    return [first]; // no IPv6 here, or somebody has the port there: the browser falls back to IPv4
+/** How often another port is drawn when the one that IPv4 gave is taken on IPv6. */
+const DRAWS = 5;
+
+/**
+ * `localhost` may mean either family to a browser, so it is bound on both where the machine has both: whoever else had
+ * the port on the other family would be sent the code.
+ */
+async function bind(host: string, port: number): Promise<[Server, ...Server[]]> {
+  if (host !== "localhost") return [await listenOn(host.replace(/[[\]]/g, ""), port)];
+  for (let draw = 1; ; draw++) {
+    const first = await listenOn("127.0.0.1", port);
+    try {
+      return [first, await listenOn("::1", portOf(first))];
+    } catch (error) {
+      const code = ((error as Failure).details.cause as NodeJS.ErrnoException).code;
+      if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT") return [first]; // no IPv6 here
+      await shut(first);
+      if (port !== 0 || draw === DRAWS) throw error;
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
 import { type Definition, type Grant as GrantName, REDIRECT_URI } from "../providers/definition.ts";
-import { definitionOf, findDefinition } from "../providers/lookup.ts";
+import { definitionOf, findDefinition, isSameIssuer } from "../providers/lookup.ts";
 import type { Learned } from "../store/record.ts";
 import type { GrantRequest } from "./grant.ts";
 import { readSecret } from "./secret.ts";
@@ -43,7 +43,7 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
   const learned = await ctx.store.learned(provider);
   const before = await ctx.store.connection(provider, connection);
   const definition = definitionOf(provider, learned, issuer);
-  const same = definition.issuer === findDefinition(provider, learned)?.issuer;
+  const same = isSameIssuer(definition.issuer, findDefinition(provider, learned)?.issuer);
   const known = same ? learned : undefined; // a client and its secret belong to their issuer
   const redirectUri = asked["redirect-uri"];
   return {

@@ -37,6 +37,7 @@ export async function* refresh(connection: Connection, ctx: Context): Flow<Conne
     // Once it is sent, the answer may hold the only token that still works: nothing but the end of the process stops us.
     const unstopped = { ...ctx, signal: new AbortController().signal };
     const renewed = renew(connection, await redeem(connection, unstopped), ctx);
+    await mustStillBeWanted(connection, renewed, unstopped);
     await ctx.store.keep(renewed);
     ctx.signal.throwIfAborted();
     yield progress("refresh", "done", "The new token is stored.");
@@ -60,6 +61,14 @@ export async function* refresh(connection: Connection, ctx: Context): Flow<Conne
     if (error instanceof Failure) yield progress("refresh", "failed", error.message, { reason: error.code });
     throw error;
   }
+}
+
+/** Somebody may have signed out while the server was asked: what came then is given back, not kept. */
+async function mustStillBeWanted(connection: Connection, renewed: Connection, ctx: Context): Promise<void> {
+  if (await ctx.store.connection(connection.provider, connection.connection)) return;
+  const { revoke } = await import("./revoke.ts");
+  for await (const _ of revoke(renewed, ctx));
+  throw new Failure("auth_required", `Somebody signed out of ${connection.provider} while the token was refreshed.`);
 }
 
 async function redeem(connection: Connection, ctx: Context): Promise<Tokens> {

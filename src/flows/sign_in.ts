@@ -13,6 +13,7 @@ import type { Plan } from "./plan.ts";
 import { firstOf, type Runner } from "./race.ts";
 import { type AuthorizationServer, authorizationServer } from "./server.ts";
 import type { Tokens } from "./tokens.ts";
+import { secondsUntil } from "./wait.ts";
 
 /** What ties a sign-in to the session that outlives its process. */
 export interface Continuity {
@@ -31,6 +32,7 @@ interface Opened {
 
 export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity): Flow<Outcome<"login">> {
   const as = yield* authorizationServer(plan.definition, ctx);
+  if (secondsUntil(plan.deadline, ctx) <= 0) throw tooLate(); // nobody is asked for what cannot be waited for
   const saved = continuity?.saved ?? {};
   const ways = await waysIn(plan, as, Object.keys(saved) as GrantName[], ctx);
   const request = (flow: GrantName): GrantRequest => ({
@@ -75,6 +77,11 @@ export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity)
     await Promise.allSettled(opened.map(({ door }) => door.close(ending)));
   }
 }
+
+const tooLate = () =>
+  new Failure("timeout", "The time was up before anybody could be asked.", {
+    hint: "Run the command again; --timeout sets how long it waits.",
+  });
 
 interface Winner {
   opened: Opened;

@@ -20,24 +20,24 @@ export function inWords(seconds: number): string {
 
 export const secondsUntil = (until: Date, ctx: Pick<Context, "now">) => (until.getTime() - ctx.now().getTime()) / 1000;
 
-/** A sign of life at least every 15 s until `until`. */
+/** A sign of life at least every 15 s until `until`. Measured by a clock that nobody sets. */
 export function heartbeat(until: Date, ctx: Context) {
-  let last = ctx.now().getTime();
+  const deadline = ctx.uptime() + secondsUntil(until, ctx);
+  let last = ctx.uptime();
   /** To be called when something else was said. */
   const beat = () => {
-    last = ctx.now().getTime();
+    last = ctx.uptime();
   };
   /** Sleeps, and beats when it is time to; false when `until` came first. */
   async function* rest(seconds: number, signal = ctx.signal): Flow<boolean> {
-    const end = ctx.now().getTime() + seconds * 1000;
+    const end = ctx.uptime() + seconds;
     for (;;) {
-      const next = Math.min(end, until.getTime(), last + HEARTBEAT_SECONDS * 1000);
-      await ctx.sleep(Math.max(0, next - ctx.now().getTime()) / 1000, signal);
-      const now = ctx.now().getTime();
-      if (now >= until.getTime()) return false;
-      if (now >= last + HEARTBEAT_SECONDS * 1000) {
+      await ctx.sleep(Math.max(0, Math.min(end, deadline, last + HEARTBEAT_SECONDS) - ctx.uptime()), signal);
+      const now = ctx.uptime();
+      if (now >= deadline) return false;
+      if (now >= last + HEARTBEAT_SECONDS) {
         beat();
-        const remaining = Math.round(secondsUntil(until, ctx));
+        const remaining = Math.round(deadline - now);
         yield progress("await_user", "waiting", `Waiting for you to sign in, ${inWords(remaining)} left.`, {
           remaining,
         });

@@ -99,6 +99,7 @@ function shortened(event: PhaseEvent): PhaseEvent {
   if (!tooLong(event)) return event;
   const short = { ...event, message: clip(event.message, 300) };
   if (short.phase !== "result" || !("error" in short)) return short;
+  if (bytes(JSON.stringify(short.next_actions)) > 1500) short.next_actions = [];
   const { hint, oauth_error_description: description, ...error } = short.error;
   return {
     ...short,

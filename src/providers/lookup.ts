@@ -44,7 +44,12 @@ export function definitionOf(name: string, learned: Learned | undefined, issuer?
  */
 function layered(name: string, below: Definition | undefined, above: Learned["definition"] = {}): Definition {
   const base: Definition = below ?? { name, display_name: name };
-  if (above.issuer === undefined || above.issuer === base.issuer) return { ...base, ...above, name } as Definition;
+  if (above.issuer === undefined || isSameIssuer(above.issuer, base.issuer))
+    return { ...base, ...above, name } as Definition;
   const { endpoints: _, account: __, discovery: ___, quirks: ____, ...portable } = base;
   return { ...portable, ...above, name } as Definition;
 }
+
+/** The one slash that ends an address is all that is forgiven. */
+export const isSameIssuer = (one: string | undefined, other: string | undefined) =>
+  one?.replace(/\/$/, "") === other?.replace(/\/$/, "");

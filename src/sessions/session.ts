@@ -8,7 +8,7 @@ import * as z from "zod/mini";
 import { defined } from "../defined.ts";
 import type { Plan } from "../flows/plan.ts";
 import type { Code } from "../protocol/failure.ts";
-import { lazily } from "../protocol/shapes.ts";
+import { lazily, timestamp } from "../protocol/shapes.ts";
 import { Definition, grants } from "../providers/definition.ts";
 
 /** 128 random bits and more: nobody guesses one. */
@@ -38,9 +38,9 @@ export const Session = lazily(() =>
     state: SessionState,
     asked: Asked(),
     /** RFC 3339. */
-    created_at: z.string(),
-    expires_at: z.string(),
-    ended_at: z.optional(z.string()),
+    created_at: timestamp(),
+    expires_at: timestamp(),
+    ended_at: z.optional(timestamp()),
     secrets: z.object({
       client_secret: z.optional(z.string()),
       /** What each way in needs to be taken up again: `state`, PKCE verifier, `device_code`, … */

@@ -5,11 +5,11 @@
  *   HOME/providers/<provider>.json
  */
 import { rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { userInfo } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
 import type { Process } from "../context.ts";
 import type { Failure } from "../protocol/failure.ts";
-import { attempt, makeDirectory, readRecord, recordsIn, removeRecord, writeRecord } from "./files.ts";
+import { attempt, makeDirectory, readRecord, recordsIn, removeRecord, sweep, writeRecord } from "./files.ts";
 import { Connection, Learned } from "./record.ts";
 import type { Store, Unreadable } from "./store.ts";
 
@@ -26,6 +26,7 @@ export function fileStore(home: string): Store {
     async prepare() {
       makeDirectory(connections);
       makeDirectory(providers);
+      for (const directory of [connections, providers]) sweep(directory);
       const probe = join(connections, `.probe-${crypto.randomUUID()}`);
       attempt("write to", connections, () => {
         writeFileSync(probe, "", { mode: 0o600 });
@@ -74,5 +75,7 @@ const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 export function homeOf({ env, platform }: Pick<Process, "env" | "platform">): string {
   if (env["AUTHLINE_HOME"]) return resolve(env["AUTHLINE_HOME"]);
   if (platform === "win32" && env["APPDATA"]) return join(env["APPDATA"], "authline");
-  return join(env["XDG_CONFIG_HOME"] || join(homedir(), ".config"), "authline");
+  const { XDG_CONFIG_HOME: config } = env; // a relative one is to be ignored, says its specification
+  if (config && isAbsolute(config)) return join(config, "authline");
+  return join(env["HOME"] || userInfo().homedir, ".config", "authline");
 }

@@ -4,7 +4,18 @@
  * Rules: directories 0700, files 0600; written beside, synced and renamed, then read back; a file that cannot be read or
  * does not hold what it should is an error and is left as it is.
  */
-import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import Conf from "conf";
 import type * as z from "zod/mini";
@@ -33,7 +44,18 @@ export function removeRecord({ directory, name }: Place): boolean {
   const path = join(directory, `${name}.json`);
   if (!exists(path)) return false;
   attempt("delete", path, () => rmSync(path));
+  sweep(directory, `${name}.json.tmp-`, 0);
   return true;
+}
+
+/** What a killed writer left beside a record may hold tokens. */
+export function sweep(directory: string, prefix = "", olderThanMs = 3600_000): void {
+  for (const file of attempt("read", directory, () => readdirSync(directory))) {
+    if (!file.startsWith(prefix) || !/\.json\.tmp-[0-9a-f-]+$/.test(file)) continue;
+    const path = join(directory, file);
+    const touched = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+    if (Date.now() - touched >= olderThanMs) rmSync(path, { force: true });
+  }
 }
 
 /** Only "there is none" is no: whatever else keeps us from looking is a fault of the store. */
@@ -56,6 +78,9 @@ export function readRecord<S extends z.ZodMiniType>(
 ): z.infer<S> | undefined {
   const path = join(place.directory, `${place.name}.json`);
   if (!exists(path)) return undefined;
+  if (!attempt("read", path, () => statSync(path)).isFile()) {
+    throw new Failure("store", `${path} is not a file.`, { hint: "Nothing was changed. Move it away." });
+  }
   const parsed = schema.safeParse(attempt("read", path, () => open(place).store));
   if (parsed.success && nameOf(parsed.data) === place.name) return parsed.data;
   const field = parsed.error?.issues[0]?.path.join(".") || "its content";
@@ -75,8 +100,9 @@ export function writeRecord<S extends z.ZodMiniType>(
   readRecord(place, schema, nameOf); // a file that cannot be read is never overwritten
   const path = join(place.directory, `${place.name}.json`);
   attempt("write", path, () => replaceFile(path, text));
-  if (JSON.stringify(readRecord(place, schema, nameOf), undefined, 2) !== text) {
-    throw new Failure("store", `${path} does not hold what was written to it.`, { hint: "Check the disk it is on." });
+  // It may be another's by now, who wrote at the same time; but it must be a whole one.
+  if (!readRecord(place, schema, nameOf)) {
+    throw new Failure("store", `${path} is gone right after it was written.`, { hint: "Check the disk it is on." });
   }
 }
 
@@ -89,6 +115,8 @@ function replaceFile(path: string, text: string): void {
   const beside = `${target}.tmp-${crypto.randomUUID()}`;
   try {
     writeFileSync(beside, text, { mode: 0o600, flag: "wx", flush: true });
+    chmodSync(beside, 0o600); // whatever the umask
+    if (readFileSync(beside, "utf8") !== text) throw Object.assign(new Error("short write"), { code: "EIO" });
     renameSync(beside, target);
   } catch (error) {
     rmSync(beside, { force: true });

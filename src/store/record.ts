@@ -6,7 +6,7 @@
  */
 import * as z from "zod/mini";
 import type { RecordStatus } from "../protocol/data.ts";
-import { lazily } from "../protocol/shapes.ts";
+import { lazily, timestamp } from "../protocol/shapes.ts";
 import { Definition, Quirks } from "../providers/definition.ts";
 
 /** Names of providers and connections: fit for a file name on every system, and for an argv. */
@@ -52,9 +52,9 @@ export const Connection = lazily(() =>
     /** OIDC Core §2 `sub`. */
     subject: z.optional(z.string()),
     /** RFC 3339. Absent: the server did not say that the access token ends. */
-    expires_at: z.optional(z.string()),
-    created_at: z.string(),
-    updated_at: z.string(),
+    expires_at: z.optional(timestamp()),
+    created_at: timestamp(),
+    updated_at: timestamp(),
     /** A new access token can be had without a person. */
     refreshable: z.boolean(),
     /** The login session that it came from. */

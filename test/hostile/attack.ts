@@ -171,7 +171,7 @@ export async function judge(run: Run, ends: Ending, { says, hidden = [] }: Pick<
     expect(run.stderr).not.toMatch(text);
   }
   // The home is the working directory: what a shell was tricked into making would lie there.
-  expect(readdirSync(run.home).filter((name) => !["connections", "providers"].includes(name))).toEqual([]);
+  expect(readdirSync(run.home).filter((name) => !["connections", "providers", "sessions"].includes(name))).toEqual([]);
   if (status === "error" || status === "cancelled") expect(stored(run.home)).toEqual([]);
   expect(await leftovers(run)).toEqual([]);
 }

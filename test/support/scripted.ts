@@ -145,6 +145,7 @@ export function scripted(scenario: Scenario): Script {
     leaveBehind: async () => {},
     fetch: fetch as typeof globalThis.fetch,
     now: () => new Date(timeline.now()),
+    uptime: () => timeline.now() / 1000,
     sleep: (seconds, until = signal) => timeline.pass(seconds, until),
     random() {
       const value = createHash("sha256").update(`random ${drawn.length}`).digest("base64url");
