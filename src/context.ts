@@ -31,6 +31,8 @@ export interface Context {
   env(name: string): string | undefined;
   /** All of standard input. */
   stdin(bounds: Bounds): Promise<string>;
+  /** Lines that somebody types or pastes, until `signal` aborts; none where nobody can. */
+  lines(signal: AbortSignal): AsyncIterable<string>;
   /** What a shell command printed on its stdout; its stderr goes to ours. Nothing of it outlives an abort. */
   execute(command: string, bounds: Bounds): Promise<string>;
   /** Starts authline again, in a process that lives on when this one ends. */
@@ -112,6 +114,11 @@ export function createContext(host: Process, home: string): Context {
       }
       return Buffer.concat(chunks).toString("utf8");
     },
+    async *lines(signal) {
+      if (host.terminal.stdin && !isInForeground(platform)) return; // to read would stop the whole process group
+      const { createInterface } = await import("node:readline");
+      yield* createInterface({ input: host.stdin(), signal });
+    },
     async execute(command, { signal, maxBytes }) {
       const { execa } = await import("execa");
       // A process group of its own: the shell's children must not outlive it.
@@ -150,6 +157,18 @@ function linkOf(path: string): string {
     return readlinkSync(path);
   } catch {
     return "";
+  }
+}
+
+/** proc(5): fields 5 and 8 of stat, our process group and the one that the terminal listens to. */
+function isInForeground(platform: NodeJS.Platform): boolean {
+  if (platform !== "linux") return true;
+  try {
+    const stat = readFileSync("/proc/self/stat", "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[2] === fields[5];
+  } catch {
+    return true;
   }
 }
 

@@ -35,6 +35,7 @@ export const login = command({
 
   async *flow(args, ctx) {
     let session: Session | undefined;
+    const done = new AbortController();
     try {
       await ctx.store.prepare();
       const { planOf } = await import("../flows/plan.ts");
@@ -43,13 +44,16 @@ export const login = command({
         const { signIn } = await import("../flows/sign_in.ts");
         return yield* signIn(plan, ctx);
       }
-      const { begin, joinOrOpen } = await import("../sessions/open.ts");
+      const { begin, joinOrOpen, takePasted } = await import("../sessions/open.ts");
       session = await joinOrOpen(plan, { fresh: args.new }, ctx);
       if (args["no-wait"]) return yield* begin(session, ctx);
       const { follow } = await import("../sessions/follow.ts");
+      if (args["client-secret-from"] !== "stdin") void takePasted(session, ctx, done.signal);
       return yield* follow(session.session_id, ctx);
     } catch (error) {
       throw session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again(args));
+    } finally {
+      done.abort();
     }
   },
 });

@@ -22,7 +22,7 @@ export interface Continuity {
   saved: Partial<Record<GrantName, Saved>>;
   save: GrantRequest["save"];
   /** What other processes have to say, as it comes in: the address that a browser elsewhere ended at. Fails to cancel. */
-  mail(ctx: Context): AsyncGenerator<URL, void, void>;
+  mail(ctx: Context): AsyncGenerator<string, void, void>;
 }
 
 interface Opened {
@@ -107,7 +107,8 @@ const NAMES: Record<GrantName, string> = {
 const closed = (flow: GrantName, { message, code }: Failure) =>
   progress("authorize", "failed", `The ${NAMES[flow]} is no way in: ${message}`, { reason: code });
 
-const REFUSED: Record<Stray, string> = {
+const REFUSED: Record<Stray | "no_address", string> = {
+  no_address: "it is not a whole one, from http:// on",
   wrong_host: "it is for another host",
   wrong_path: "it is for another path",
   wrong_method: "it was not opened but sent",
@@ -115,10 +116,10 @@ const REFUSED: Record<Stray, string> = {
   wrong_issuer: "it comes from another server",
 };
 
-async function* delivery(mail: AsyncGenerator<URL, void, void>, opened: Opened[]): Flow<never> {
+async function* delivery(mail: AsyncGenerator<string, void, void>, opened: Opened[]): Flow<never> {
   for await (const address of mail) {
     const door = opened.find((each) => each.door.offer)?.door;
-    const stray = door ? door.offer?.(address) : "wrong_path";
+    const stray = URL.canParse(address) ? door?.offer?.(new URL(address)) : "no_address";
     if (stray) {
       yield progress("await_user", "waiting", `The address that was handed in is refused: ${REFUSED[stray]}.`, {
         reason: stray,

@@ -39,7 +39,7 @@ export const human =
 function words(event: PhaseEvent, kind: Kind, look: Look): string {
   switch (event.phase) {
     case "auth_url":
-      return `${bold(event.message, look)}\n`;
+      return `${bold(event.message, look)}\n${look.terminal && event.command === "login" ? PASTE : ""}`;
     case "device_code":
       return `${event.message}\n\n    ${bold(event.user_code, look)}\n\n${complete(event.verification_uri_complete)}`;
     case "progress":
@@ -48,6 +48,8 @@ function words(event: PhaseEvent, kind: Kind, look: Look): string {
       return resultWords(event, kind, look);
   }
 }
+
+const PASTE = "If your browser is on another machine, paste the address that it ends at here.\n";
 
 const complete = (uri: string | undefined) => (uri ? `With the code filled in: ${uri}\n` : "");
 

@@ -6,9 +6,6 @@ import { type Continuity, signIn } from "../flows/sign_in.ts";
 import { Failure } from "../protocol/failure.ts";
 import { planIn, type Session } from "./session.ts";
 
-/** How often the driver looks into its mailbox, in seconds. */
-const LOOK_SECONDS = 0.25;
-
 export async function* drive(session: Session, ctx: Context): Flow<Outcome<"login">> {
   const { session_id, provider, connection, asked } = session;
   const stored = await ctx.store.connection(provider, connection);
@@ -29,12 +26,11 @@ export async function* drive(session: Session, ctx: Context): Flow<Outcome<"logi
       ctx.sessions.put(current);
     },
     async *mail(inner) {
-      for (let mails = early; ; mails = ctx.sessions.receive(session_id)) {
+      for (let mails = early; ; mails = await ctx.sessions.nextMail(session_id, inner.signal)) {
         for (const mail of mails) {
           if ("cancel" in mail) throw cancelled();
-          if (URL.canParse(mail.callback)) yield new URL(mail.callback);
+          yield mail.callback;
         }
-        await inner.sleep(LOOK_SECONDS, inner.signal);
       }
     },
   };

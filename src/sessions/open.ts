@@ -26,6 +26,17 @@ export async function joinOrOpen(plan: Plan, { fresh }: { fresh: boolean }, ctx:
   }
 }
 
+/** The third way in: whoever runs the command pastes the address that a browser elsewhere ended at. */
+export async function takePasted({ session_id }: Session, ctx: Context, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const line of ctx.lines(signal)) {
+      if (line.trim() !== "") ctx.sessions.send(session_id, { callback: line.trim() });
+    }
+  } catch {
+    // stdin is not to be had: there are other ways in
+  }
+}
+
 /** Seconds that the process which was left behind has to start. */
 const PATIENCE = 5;
 

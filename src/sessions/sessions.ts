@@ -9,6 +9,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Context } from "../context.ts";
 import type { PhaseEvent } from "../protocol/event.ts";
 import { attempt, makeDirectory, readRecord, recordsIn, removeRecord, writeRecord } from "../store/files.ts";
@@ -35,8 +36,12 @@ export interface Sessions {
   send(id: string, mail: Mail): void;
   /** What has come in, each once. */
   receive(id: string): Mail[];
+  /** The same, once there is some. Rejects when `signal` aborts. */
+  nextMail(id: string, signal: AbortSignal): Promise<Mail[]>;
 }
 
+/** How often a driver looks into its mailbox. */
+const LOOK_MS = 250;
 const DAY_MS = 24 * 3600 * 1000;
 
 export function sessionsAt(home: string, self: Self): Sessions {
@@ -47,6 +52,17 @@ export function sessionsAt(home: string, self: Self): Sessions {
   const lock = (path: string) => {
     makeDirectory(directory);
     return attempt("lock", path, () => tryLock(path, self));
+  };
+
+  const receive = (id: string): Mail[] => {
+    const box = at(id, "mail");
+    if (!existsSync(box)) return [];
+    const files = readdirSync(box).filter((name) => name.endsWith(".json"));
+    return files.sort().map((name) => {
+      const mail = JSON.parse(readFileSync(join(box, name), "utf8")) as Mail;
+      rmSync(join(box, name), { force: true });
+      return mail;
+    });
   };
 
   return {
@@ -76,15 +92,13 @@ export function sessionsAt(home: string, self: Self): Sessions {
         renameSync(join(box, `.${name}`), join(box, `${name}.json`));
       });
     },
-    receive(id) {
-      const box = at(id, "mail");
-      if (!existsSync(box)) return [];
-      const files = readdirSync(box).filter((name) => name.endsWith(".json"));
-      return files.sort().map((name) => {
-        const mail = JSON.parse(readFileSync(join(box, name), "utf8")) as Mail;
-        rmSync(join(box, name), { force: true });
-        return mail;
-      });
+    receive,
+    async nextMail(id, signal) {
+      for (;;) {
+        const mails = receive(id);
+        if (mails.length > 0) return mails;
+        await pause(LOOK_MS, undefined, { signal });
+      }
     },
   };
 }

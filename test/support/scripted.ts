@@ -143,6 +143,7 @@ export function scripted(scenario: Scenario): Script {
     store,
     sessions: { ...sessionsAt(home, self), newId: () => "sess_9fJ2kQ7mX0aB4cD8eF1gHi" },
     leaveBehind: async () => {},
+    async *lines() {},
     fetch: fetch as typeof globalThis.fetch,
     now: () => new Date(timeline.now()),
     uptime: () => timeline.now() / 1000,
