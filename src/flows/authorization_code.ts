@@ -91,6 +91,7 @@ function door(listener: Listener, pending: Pending, request: GrantRequest): Door
     offer: (address) => misfit(address, pending) ?? listener.offer(address),
     async close(ending = "failed") {
       await callback?.answer(ending);
+      callback = undefined;
       await listener.close();
     },
   };

@@ -83,6 +83,9 @@ const tooLate = () =>
     hint: "Run the command again; --timeout sets how long it waits.",
   });
 
+/** The server does not let this client in this way; another may do. */
+const NOT_FOR_US: ReadonlySet<string> = new Set(["unauthorized_client", "unsupported_grant_type", "invalid_client"]);
+
 interface Winner {
   opened: Opened;
   tokens: Tokens;
@@ -93,7 +96,9 @@ const waiting = (opened: Opened): Runner<Winner> => ({
     return { opened, tokens: yield* opened.door.tokens(ctx) };
   },
   async *lost(failure) {
-    if (failure.code === "denied") throw failure; // the person said no, and meant it
+    const { code, details } = failure;
+    if (code !== "expired" && !NOT_FOR_US.has(details.oauth_error ?? "")) throw failure; // somebody answered, or cheats
+    await opened.door.close("failed");
     yield closed(opened.flow, failure);
   },
 });

@@ -76,6 +76,8 @@ export interface Expectations {
   allow?: Record<string, string[]>;
   /** The stream may break off anywhere (SIGKILL, reader gone): what did arrive must still be right. */
   partial?: boolean;
+  /** The `seq` of the first line, where a reader asked not to be told from the beginning. Default 0. */
+  from?: number;
 }
 
 type Check = (value: unknown) => boolean;
@@ -222,7 +224,8 @@ export function checkStream(bytes: Buffer | string, expected: Expectations = {})
     if (size > MAX_LINE && !mayBeLong(event)) say(`${size} bytes long, more than ${MAX_LINE}`);
     for (const fault of checkEvent(event)) say(fault);
     const before = events.at(-1);
-    if (event.seq !== events.length) say(`seq is ${event.seq}, expected ${events.length}`);
+    const seq = (expected.from ?? 0) + events.length;
+    if (event.seq !== seq) say(`seq is ${event.seq}, expected ${seq}`);
     if (before && event.time < before.time) say(`time ${event.time} is before ${before.time} of the line above`);
     if (before && event.command !== before.command) say(`command changed from ${before.command} to ${event.command}`);
     if (before?.phase === "result") say(`a ${event.phase} after the result`);
