@@ -115,7 +115,7 @@ export function createContext(host: Process, home: string): Context {
       return Buffer.concat(chunks).toString("utf8");
     },
     async *lines(signal) {
-      if (host.terminal.stdin && !isInForeground(platform)) return; // to read would stop the whole process group
+      if (host.terminal.stdin && !isInForeground()) return; // to read would stop the whole process group
       const { createInterface } = await import("node:readline");
       yield* createInterface({ input: host.stdin(), signal });
     },
@@ -142,14 +142,31 @@ export function createContext(host: Process, home: string): Context {
   };
 }
 
-function selfOf({ pid, isAlive, platform }: Process): Self {
+function selfOf({ pid, isAlive }: Process): Self {
   return {
     pid,
-    isAlive,
-    // In containers that share a home the same number is another process.
-    host: `${hostname()} ${platform === "linux" ? linkOf("/proc/self/ns/pid") : ""}`.trim(),
-    startOf: (pid) => (platform === "linux" ? startTime(pid) : undefined),
+    // A killed process that nobody has buried yet holds nothing any more.
+    isAlive: (other) => isAlive(other) && !["Z", "X"].includes(statOf(other)?.[STATE] ?? ""),
+    // In containers and on machines that share a home the same number is another process.
+    host: [hostname(), textOf("/proc/sys/kernel/random/boot_id"), linkOf("/proc/self/ns/pid")].join(" ").trim(),
+    startOf: (other) => statOf(other)?.[START_TIME],
   };
+}
+
+/** proc(5): what stat says after the name, which may hold anything; nothing where there is no /proc. */
+const [STATE, GROUP, TERMINAL_GROUP, START_TIME] = [0, 2, 5, 19];
+
+function statOf(pid: number | "self"): string[] | undefined {
+  const stat = textOf(`/proc/${pid}/stat`);
+  return stat === "" ? undefined : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return "";
+  }
 }
 
 function linkOf(path: string): string {
@@ -160,26 +177,10 @@ function linkOf(path: string): string {
   }
 }
 
-/** proc(5): fields 5 and 8 of stat, our process group and the one that the terminal listens to. */
-function isInForeground(platform: NodeJS.Platform): boolean {
-  if (platform !== "linux") return true;
-  try {
-    const stat = readFileSync("/proc/self/stat", "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[2] === fields[5];
-  } catch {
-    return true;
-  }
-}
-
-/** proc(5): field 22 of stat, counted after the name, which may hold anything. */
-function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  } catch {
-    return undefined;
-  }
+/** Whether the terminal listens to our process group, as far as can be known. */
+function isInForeground(): boolean {
+  const stat = statOf("self");
+  return stat === undefined || stat[GROUP] === stat[TERMINAL_GROUP];
 }
 
 /** A browser started here would have a screen; over SSH the person's browser is on another machine. */

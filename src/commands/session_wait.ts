@@ -22,8 +22,14 @@ export const sessionWait = command({
 
   async *flow({ id, timeout, from, hold }, ctx) {
     const session = await sessionAt(id, ctx);
-    const patience = hold ? (Date.parse(session.expires_at) - ctx.now().getTime()) / 1000 + 5 : timeout;
-    return yield* within(patience, session, ctx, (inner) => watch(session, { from, hold }, inner));
+    const holding = hold ? ctx.sessions.hold(id) : undefined;
+    if (hold && !holding) return pending(session);
+    try {
+      const patience = hold ? (Date.parse(session.expires_at) - ctx.now().getTime()) / 1000 + 5 : timeout;
+      return yield* within(patience, session, ctx, (inner) => watch(session, { from, hold }, inner));
+    } finally {
+      holding?.release();
+    }
   },
 });
 

@@ -118,8 +118,9 @@ async function* poll(device: Device, request: GrantRequest, ctx: Context): Flow<
   const until = new Date(device.expires_at);
   const heart = heartbeat(until, ctx);
   let { interval } = device;
-  // Whoever asked last, and whichever process it was: not before the interval is over.
-  let pause = Math.max(0, interval + secondsUntil(new Date(device.asked_at), ctx));
+  // What an earlier process sent, it sent before it ended; when it arrived nobody knows. So a whole interval from here.
+  const since = -secondsUntil(new Date(device.asked_at), ctx);
+  let pause = since > 2 * interval + SLOW_DOWN ? 0 : interval;
   for (let attempt = 0; ; ) {
     if (!(yield* heart.rest(pause))) throw tooLate(until, request);
     await request.save("device_code", { ...device, interval, asked_at: ctx.now().toISOString() });
@@ -138,6 +139,7 @@ async function* poll(device: Device, request: GrantRequest, ctx: Context): Flow<
         attempt = 0;
         interval += SLOW_DOWN;
         pause = interval;
+        await request.save("device_code", { ...device, interval, asked_at: ctx.now().toISOString() });
         heart.beat();
         yield progress("await_user", "waiting", `The server asks for more time: asking every ${interval} s now.`, {
           reason: "slow_down",

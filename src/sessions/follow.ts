@@ -60,13 +60,22 @@ export const gone = (session_id: string) =>
 async function* driven(session: Session, next: number, ctx: Context): Flow<Outcome<"login">> {
   const { session_id } = session;
   const writer = ctx.sessions.writer(session_id, ctx.now);
-  const end = (body: Body, state: SessionState): Result => {
-    const event = writer.append(body) as Result;
+  const settle = (state: SessionState) => {
     const { ended_at: _, secrets: __, ...rest } = ctx.sessions.get(session_id) ?? session;
     ctx.sessions.put({ ...rest, state, ended_at: ctx.now().toISOString(), secrets: { doors: {} } });
+  };
+  const end = (body: Body, state: SessionState): Result => {
+    const event = writer.append(body) as Result;
+    settle(state);
     return event;
   };
 
+  const last = ctx.sessions.events(session_id).at(-1);
+  if (last?.phase === "result") {
+    // Killed between the last line and the record: the line holds.
+    settle("error" in last ? stateAfter(last.error.code) : "completed");
+    return ending(last);
+  }
   if (session.state !== "pending") return ending(end(failureBody(ended(session)), session.state));
   const flow = drive(session, ctx);
   let outcome: Outcome<"login">;

@@ -15,7 +15,9 @@ export async function joinOrOpen(plan: Plan, { fresh }: { fresh: boolean }, ctx:
   for (; !door; door = ctx.sessions.door()) await ctx.sleep(0.05, ctx.signal);
   try {
     sweep(ctx);
-    const open = ctx.sessions.all().filter((session) => isOpen(session, ctx.now()) && isSame(session, plan));
+    const open = ctx.sessions
+      .all()
+      .filter((session) => isOpen(session, ctx.now()) && isSame(session, plan) && !isOver(session, ctx));
     const newest = open.at(-1);
     if (newest && !fresh) return newest;
     const session = sessionOf(plan, ctx.sessions.newId(), ctx.now());
@@ -25,6 +27,9 @@ export async function joinOrOpen(plan: Plan, { fresh }: { fresh: boolean }, ctx:
     door.release();
   }
 }
+
+/** A process may have been killed after it said the end and before it wrote it into the record. */
+const isOver = ({ session_id }: Session, ctx: Context) => ctx.sessions.events(session_id).at(-1)?.phase === "result";
 
 /** The third way in: whoever runs the command pastes the address that a browser elsewhere ended at. */
 export async function takePasted({ session_id }: Session, ctx: Context, signal: AbortSignal): Promise<void> {
@@ -44,7 +49,7 @@ const PATIENCE = 5;
 export async function* begin(session: Session, ctx: Context): Flow<Outcome<"login">> {
   const { session_id, provider, connection, asked, expires_at } = session;
   const needsHolder = asked.flow !== "device_code";
-  if (needsHolder && !ctx.sessions.isDriven(session_id)) {
+  if (needsHolder && !ctx.sessions.isHeld(session_id)) {
     await ctx.leaveBehind(["session", "wait", session_id, "--hold"]);
   }
   const data: DataOf<"login"> = { provider, connection, record_status: "pending", session_id, expires_at };

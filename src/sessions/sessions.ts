@@ -29,6 +29,9 @@ export interface Sessions {
   /** The lock of the one driver; undefined while somebody else has it. */
   drive(id: string): Lock | undefined;
   isDriven(id: string): boolean;
+  /** The lock of the one process that is left behind to hold the listener. */
+  hold(id: string): Lock | undefined;
+  isHeld(id: string): boolean;
   /** Held for the moment in which a login joins a session or opens one. */
   door(): Lock | undefined;
   events(id: string, from?: number): PhaseEvent[];
@@ -76,10 +79,13 @@ export function sessionsAt(home: string, self: Self): Sessions {
     put: (session) => writeRecord(place(session.session_id), session, Session(), nameOf),
     remove(id) {
       removeRecord(place(id));
-      for (const suffix of ["ndjson", "lock", "mail"]) rmSync(at(id, suffix), { recursive: true, force: true });
+      for (const suffix of ["ndjson", "lock", "holder", "mail"])
+        rmSync(at(id, suffix), { recursive: true, force: true });
     },
     drive: (id) => lock(at(id, "lock")),
-    isDriven: (id) => isLocked(at(id, "lock"), self),
+    isDriven: (id) => attempt("read", at(id, "lock"), () => isLocked(at(id, "lock"), self)),
+    hold: (id) => lock(at(id, "holder")),
+    isHeld: (id) => attempt("read", at(id, "holder"), () => isLocked(at(id, "holder"), self)),
     door: () => lock(join(directory, "door.lock")),
     events: (id, from) => attempt("read", at(id, "ndjson"), () => eventsIn(at(id, "ndjson"), from)),
     writer: (id, now) => attempt("write", at(id, "ndjson"), () => writerOf(at(id, "ndjson"), id, now)),

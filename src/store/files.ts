@@ -43,7 +43,7 @@ export function recordsIn(directory: string): string[] {
 export function removeRecord({ directory, name }: Place): boolean {
   const path = join(directory, `${name}.json`);
   if (!exists(path)) return false;
-  attempt("delete", path, () => rmSync(path));
+  attempt("delete", path, () => rmSync(path, { force: true })); // somebody else may be faster
   sweep(directory, `${name}.json.tmp-`, 0);
   return true;
 }

@@ -17,6 +17,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -96,7 +97,8 @@ function claim(path: string, number: number, self: Self): Lock | undefined {
       try {
         renameSync(write(path, {}), file); // not deleted: its number must not come again
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error; // swept with what it locked
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return; // swept with what it locked
+        truncateSync(file, 0); // a full disk still has room for nothing, which is no claim
       }
     },
   };
@@ -117,9 +119,12 @@ function isHeld(file: string, self: Self): boolean {
     const touched = statSync(file).mtimeMs;
     if (pid === undefined) return false;
     if (host !== self.host) return Date.now() - touched < SILENCE_MS;
-    if (touched < Date.now() - uptime() * 1000 - HEARTBEAT_MS) return false; // made before this machine started
-    return self.isAlive(pid) && (start === undefined || start === self.startOf(pid));
+    if (!self.isAlive(pid)) return false;
+    const now = self.startOf(pid);
+    if (start !== undefined && now !== undefined) return start === now;
+    return touched >= Date.now() - uptime() * 1000 - HEARTBEAT_MS; // or made before this machine started
   } catch (error) {
+    if (error instanceof SyntaxError) return false; // written whole, so it was torn by a machine that stopped
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
     throw error;
   }

@@ -1,17 +1,23 @@
 /**
- * What `npm test` and `npm run demo` need on a fresh clone: the packages of the lockfile, and with --browser a Chromium.
+ * What `npm test` and `npm run demo` need on a fresh clone: the packages of the lockfile, and with --browser what the
+ * tests drive.
  * What it cannot install it names. Runs before anything is installed, so: plain JavaScript and Node alone.
  */
 import { execSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { findChromium } from "./chromium.mjs";
 
+const asRoot = process.getuid?.() === 0 ? "" : "sudo -n ";
 const STAMP = "node_modules/.authline-lockfile";
 
 needsNode(20, 19);
 installPackages();
-if (process.argv.includes("--browser")) await needsChromium();
+if (process.argv.includes("--browser")) {
+  needsTools("bash", "curl", "jq"); // the examples of the docs are run
+  await needsChromium();
+}
 
 function needsNode(major, minor) {
   const [is, isMinor] = process.versions.node.split(".").map(Number);
@@ -26,9 +32,21 @@ function installPackages() {
   writeFileSync(STAMP, lockfile);
 }
 
+function needsTools(...tools) {
+  const isMissing = (tool) =>
+    !(process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, tool)));
+  const missing = tools.filter(isMissing);
+  if (missing.length === 0) return;
+  [`${asRoot}apt-get update`, `${asRoot}apt-get install -y --no-install-recommends ${missing.join(" ")}`].every(
+    succeeds,
+  );
+  const still = missing.filter(isMissing);
+  if (still.length > 0)
+    stop(`The tests of the docs need ${still.join(" and ")}, and it could not be installed here: install it.`);
+}
+
 async function needsChromium() {
   if (findChromium()) return;
-  const asRoot = process.getuid?.() === 0 ? "" : "sudo -n ";
   const ways = [
     [`${asRoot}apt-get install -y --no-install-recommends chromium`, `${asRoot}apt-get update`],
     ["npx --no-install playwright-core install chromium-headless-shell"],
