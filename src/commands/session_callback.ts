@@ -1,6 +1,6 @@
 import { misfit } from "../flows/authorization_code.ts";
 import { Failure } from "../protocol/failure.ts";
-import { follow } from "../sessions/follow.ts";
+import { follow, recounted } from "../sessions/follow.ts";
 import { command, text } from "./command.ts";
 import { sessionAt, sessionId } from "./session.ts";
 
@@ -23,7 +23,7 @@ export const sessionCallback = command({
     const wrong = misfit(new URL(address), saved);
     if (wrong) throw refused(WRONG[wrong]);
     ctx.sessions.send(id, { callback: address });
-    return yield* follow(id, ctx, { from: ctx.sessions.events(id).length });
+    return yield* recounted(follow(id, ctx, { from: ctx.sessions.events(id).length }));
 
     function refused(why: string) {
       return new Failure("usage", `The address is refused: ${why}. The sign-in stays open.`, {

@@ -1,5 +1,5 @@
 import { Failure } from "../protocol/failure.ts";
-import { follow, gone } from "../sessions/follow.ts";
+import { follow, gone, recounted } from "../sessions/follow.ts";
 import { command } from "./command.ts";
 import { sessionAt, sessionId, viewOf } from "./session.ts";
 
@@ -14,7 +14,7 @@ export const sessionCancel = command({
       ctx.sessions.send(id, { cancel: true });
       try {
         // Whoever drives it ends it; nobody does: then this process, for that moment.
-        yield* follow(id, ctx, { from: ctx.sessions.events(id).length });
+        yield* recounted(follow(id, ctx, { from: ctx.sessions.events(id).length }));
       } catch (error) {
         if (!(error instanceof Failure) || error.details.session_id !== id) throw error;
       }

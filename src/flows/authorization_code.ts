@@ -51,10 +51,8 @@ export const authorizationCode: Grant = {
     const listener = await ctx.listen(earlier?.redirect_uri ?? request.redirectUri, { displayName });
     try {
       const pending = earlier ?? begin(request, listener, ctx);
-      if (!earlier) {
-        await request.save("authorization_code", pending);
-        yield await challenge(request, pending, ctx);
-      }
+      if (!earlier) await request.save("authorization_code", pending);
+      if (!request.announced) yield await challenge(request, pending, ctx);
       return door(listener, pending, request);
     } catch (error) {
       await listener.close();

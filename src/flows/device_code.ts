@@ -10,11 +10,12 @@ import { sessionActions } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
+import type { Notice } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
 import { lazily } from "../protocol/shapes.ts";
 import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
-import { type Grant, type GrantRequest, offersGrant } from "./grant.ts";
+import { answerLost, type Grant, type GrantRequest, offersGrant } from "./grant.ts";
 import { http } from "./server.ts";
 import { type Tokens, tokensFrom } from "./tokens.ts";
 import { heartbeat, secondsUntil, waitFor } from "./wait.ts";
@@ -34,8 +35,9 @@ export const deviceCode: Grant = {
   async *open(request, ctx, saved) {
     const earlier = saved && Device().parse(saved);
     const device = earlier ?? (yield* ask(request, ctx));
+    if (!request.announced) yield challenge(device, request, ctx);
     return {
-      tokens: (inner) => poll(device, request, inner),
+      tokens: (inner) => poll(device, request, inner, earlier !== undefined),
       close: async () => {},
     };
   },
@@ -58,12 +60,19 @@ const Device = lazily(() =>
 type Device = z.infer<ReturnType<typeof Device>>;
 
 async function* ask(request: GrantRequest, ctx: Context): Flow<Device> {
-  const { provider, connection, definition } = request;
-  yield progress("authorize", "started", `Asking ${definition.display_name} for a code.`);
+  yield progress("authorize", "started", `Asking ${request.definition.display_name} for a code.`);
   const device = await authorize(request, ctx);
   await request.save("device_code", device);
+  return device;
+}
+
+function challenge(
+  device: Device,
+  { provider, connection, definition, session_id }: GrantRequest,
+  ctx: Context,
+): Notice {
   const { user_code, verification_uri, verification_uri_complete, expires_at, interval } = device;
-  yield {
+  return {
     phase: "device_code",
     message: `Open ${verification_uri} and enter the code ${user_code} to sign in to ${definition.display_name}.`,
     provider,
@@ -74,9 +83,8 @@ async function* ask(request: GrantRequest, ctx: Context): Flow<Device> {
     expires_at,
     expires_in: Math.max(0, Math.round(secondsUntil(new Date(expires_at), ctx))),
     interval,
-    next_actions: sessionActions(request.session_id),
+    next_actions: sessionActions(session_id),
   };
-  return device;
 }
 
 async function authorize({ as, client, scope, deadline }: GrantRequest, ctx: Context): Promise<Device> {
@@ -114,14 +122,14 @@ function pageUrl(field: string, value: string): string {
   );
 }
 
-async function* poll(device: Device, request: GrantRequest, ctx: Context): Flow<Tokens> {
+async function* poll(device: Device, request: GrantRequest, ctx: Context, takenUp: boolean): Flow<Tokens> {
   const until = new Date(device.expires_at);
   const heart = heartbeat(until, ctx);
   let { interval } = device;
   // What an earlier process sent, it sent before it ended; when it arrived nobody knows. So a whole interval from here.
   const since = -secondsUntil(new Date(device.asked_at), ctx);
   let pause = since > 2 * interval + SLOW_DOWN ? 0 : interval;
-  for (let attempt = 0; ; ) {
+  for (let attempt = 0, isFirst = true; ; isFirst = false) {
     if (!(yield* heart.rest(pause))) throw tooLate(until, request);
     await request.save("device_code", { ...device, interval, asked_at: ctx.now().toISOString() });
     try {
@@ -132,6 +140,8 @@ async function* poll(device: Device, request: GrantRequest, ctx: Context): Flow<
     } catch (error) {
       if (!(error instanceof Failure) || ctx.signal.aborted) throw error;
       const { oauth_error, retry_after = 0 } = error.details;
+      // An earlier process has used the code: one that has expired is said to have (RFC 8628 §3.5).
+      if (takenUp && isFirst && oauth_error === "invalid_grant") throw answerLost();
       if (oauth_error === "authorization_pending") {
         attempt = 0;
         pause = interval;

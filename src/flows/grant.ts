@@ -20,6 +20,8 @@ export interface GrantRequest {
   browser: "auto" | "always" | "never";
   /** When the login gives up waiting for a person. */
   deadline: Date;
+  /** Whether somebody has been told what to do, by this process or an earlier one. */
+  announced: boolean;
   /** The session that it belongs to, where there is one. */
   session_id: string | undefined;
   save(grant: GrantName, saved: Saved): Promise<void>;
@@ -53,8 +55,11 @@ export const offersGrant = (as: AuthorizationServer, grantType: string) =>
   as.grant_types_supported === undefined || as.grant_types_supported.includes(grantType);
 
 /** A code is good for one time: sending it again could make the server revoke what it was given for (RFC 6749 §4.1.2). */
+const ANSWER_LOST = Symbol("answer lost");
+export const isAnswerLost = (error: unknown) => error instanceof Failure && error.cause === ANSWER_LOST;
 export const answerLost = () =>
   new Failure("failed", "The sign-in was approved, but the process that asked for the tokens ended before they came.", {
+    cause: ANSWER_LOST,
     hint: "Nothing was stored. Sign in again.",
     retryable: true,
   });

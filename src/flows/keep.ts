@@ -43,7 +43,6 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
     refreshable: refresh_token !== undefined || flow === "client_credentials",
     secrets: defined({ access_token, refresh_token, id_token, client_secret }),
   };
-  await ctx.store.keep(record);
   const { grants: _, ...definitionTaught } = plan.taught;
   await ctx.store.learn({
     v: 1,
@@ -53,6 +52,7 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
     client: { client_id },
     secrets: defined({ client_secret }),
   });
+  await ctx.store.keep(record); // last: whoever takes over sees by it that all is done
   yield progress("store", "done", "The credential is stored.");
   return outcomeOf(record, definition.display_name);
 }

@@ -4,7 +4,7 @@ import { type Flow, type Outcome, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
 import { authMethod } from "./client.ts";
-import type { Door, Grant, GrantRequest, Saved } from "./grant.ts";
+import { type Door, type Grant, type GrantRequest, isAnswerLost, type Saved } from "./grant.ts";
 import { grantFlows } from "./index.ts";
 import { keep } from "./keep.ts";
 import type { Stray } from "./listener.ts";
@@ -18,6 +18,8 @@ import { secondsUntil } from "./wait.ts";
 /** What ties a sign-in to the session that outlives its process. */
 export interface Continuity {
   session_id: string;
+  /** The ways in of which somebody was told. */
+  announced: ReadonlySet<GrantName>;
   /** What earlier processes saved of each way in. */
   saved: Partial<Record<GrantName, Saved>>;
   save: GrantRequest["save"];
@@ -43,6 +45,7 @@ export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity)
       token_endpoint_auth_method: authMethod(as, plan.definition, plan.client.client_secret),
     },
     scope: plan.scope ?? modestScope(flow, as),
+    announced: continuity?.announced.has(flow) ?? false,
     session_id: continuity?.session_id,
     save: continuity?.save ?? (async () => {}),
   });
@@ -56,7 +59,7 @@ export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity)
         opened.push({ flow, door: yield* grant.open(request(flow), ctx, saved[flow]) });
       } catch (error) {
         const isLast = index === ways.length - 1 && opened.length === 0;
-        if (!(error instanceof Failure) || ctx.signal.aborted || isLast) throw error;
+        if (!(error instanceof Failure) || ctx.signal.aborted || isLast || isAnswerLost(error)) throw error;
         yield closed(flow, error);
       }
     }
@@ -147,7 +150,7 @@ function modestScope(flow: GrantName, { scopes_supported = [] }: AuthorizationSe
  */
 async function waysIn(plan: Plan, as: AuthorizationServer, begun: GrantName[], ctx: Context) {
   const { flow: asked, definition, client } = plan;
-  const names = begun.length > 0 ? begun : asked === "auto" ? offered(plan, ctx) : [asked];
+  const names = new Set([...begun, ...(asked === "auto" ? offered(plan, ctx) : [asked])]);
   const able: { flow: GrantName; grant: Grant }[] = [];
   const lacking: string[] = [];
   for (const flow of names) {

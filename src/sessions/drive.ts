@@ -3,7 +3,9 @@ import type { Context } from "../context.ts";
 import type { Flow, Outcome } from "../flow.ts";
 import { outcomeOf } from "../flows/keep.ts";
 import { type Continuity, signIn } from "../flows/sign_in.ts";
+import type { Phase } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
+import type { Grant as GrantName } from "../providers/definition.ts";
 import { planIn, type Session } from "./session.ts";
 
 export async function* drive(session: Session, ctx: Context): Flow<Outcome<"login">> {
@@ -19,6 +21,7 @@ export async function* drive(session: Session, ctx: Context): Flow<Outcome<"logi
   let current = session;
   const continuity: Continuity = {
     session_id,
+    announced: new Set(ctx.sessions.events(session_id).flatMap(({ phase }) => ANNOUNCED[phase] ?? [])),
     saved: session.secrets.doors,
     async save(grant, saved) {
       const doors = { ...current.secrets.doors, [grant]: saved };
@@ -36,5 +39,10 @@ export async function* drive(session: Session, ctx: Context): Flow<Outcome<"logi
   };
   return yield* signIn(planIn(session), ctx, continuity);
 }
+
+const ANNOUNCED: Partial<Record<Phase, GrantName>> = {
+  auth_url: "authorization_code",
+  device_code: "device_code",
+};
 
 const cancelled = () => new Failure("cancelled", "Cancelled by authline session cancel.");

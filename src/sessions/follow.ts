@@ -32,7 +32,10 @@ export async function* follow(session_id: string, ctx: Context, following: Follo
   for (;;) {
     for (const event of ctx.sessions.events(session_id, next)) {
       next = event.seq + 1;
-      if (event.phase === "result") return ending(event);
+      if (event.phase === "result") {
+        settleAfter(event, session_id, ctx);
+        return ending(event);
+      }
       yield replay(event);
     }
     const lock = ctx.now().getTime() >= patientUntil ? ctx.sessions.drive(session_id) : undefined;
@@ -60,20 +63,15 @@ export const gone = (session_id: string) =>
 async function* driven(session: Session, next: number, ctx: Context): Flow<Outcome<"login">> {
   const { session_id } = session;
   const writer = ctx.sessions.writer(session_id, ctx.now);
-  const settle = (state: SessionState) => {
-    const { ended_at: _, secrets: __, ...rest } = ctx.sessions.get(session_id) ?? session;
-    ctx.sessions.put({ ...rest, state, ended_at: ctx.now().toISOString(), secrets: { doors: {} } });
-  };
   const end = (body: Body, state: SessionState): Result => {
     const event = writer.append(body) as Result;
-    settle(state);
+    settle(session_id, state, ctx);
     return event;
   };
 
   const last = ctx.sessions.events(session_id).at(-1);
   if (last?.phase === "result") {
-    // Killed between the last line and the record: the line holds.
-    settle("error" in last ? stateAfter(last.error.code) : "completed");
+    settle(session_id, stateOf(last), ctx);
     return ending(last);
   }
   if (session.state !== "pending") return ending(end(failureBody(ended(session)), session.state));
@@ -93,11 +91,52 @@ async function* driven(session: Session, next: number, ctx: Context): Flow<Outco
   } catch (error) {
     if (ctx.signal.aborted) throw error;
     const failure = asFailure(error);
+    // A stranger has the port that the browser will come back to: the address can still be handed in.
+    const isOpen = Object.keys(ctx.sessions.get(session_id)?.secrets.doors ?? {}).length > 0;
+    if (failure.code === "locked" && isOpen) throw failure;
     return ending(end(failureBody(failure), stateAfter(failure.code)));
   } finally {
     await flow.return(undefined as never);
   }
   return ending(end(outcomeBody(outcome), "completed"));
+}
+
+const stateOf = (result: Result) => ("error" in result ? stateAfter(result.error.code) : "completed");
+
+/** The record after the last line: what was needed to go on is gone. */
+function settle(session_id: string, state: SessionState, ctx: Context): void {
+  const session = ctx.sessions.get(session_id);
+  if (session?.state !== "pending") return;
+  ctx.sessions.put({ ...session, state, ended_at: ctx.now().toISOString(), secrets: { doors: {} } });
+}
+
+/** A process may have been killed between the last line and the record: the line holds. */
+function settleAfter(result: Result, session_id: string, ctx: Context): void {
+  if (ctx.sessions.get(session_id)?.state !== "pending") return;
+  const lock = ctx.sessions.drive(session_id);
+  if (!lock) return; // whoever drives it is about to
+  try {
+    settle(session_id, stateOf(result), ctx);
+  } finally {
+    lock.release();
+  }
+}
+
+/** The same for a command whose stream is not the session's log: its lines are counted from 0. */
+export async function* recounted(flow: Flow<Outcome<"login">>): Flow<Outcome<"login">> {
+  try {
+    for (;;) {
+      const step = await flow.next();
+      const { replayed: _, ...said } = step.value;
+      if (step.done) return said as Outcome<"login">;
+      yield said as Notice;
+    }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw new Failure(error.code, error.message, { ...error.details, replayed: undefined });
+  } finally {
+    await flow.return(undefined as never);
+  }
 }
 
 /** A killed process had ended the session and not yet said so. */

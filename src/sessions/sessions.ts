@@ -12,7 +12,15 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Context } from "../context.ts";
 import type { PhaseEvent } from "../protocol/event.ts";
-import { attempt, makeDirectory, readRecord, recordsIn, removeRecord, writeRecord } from "../store/files.ts";
+import {
+  attempt,
+  makeDirectory,
+  readRecord,
+  recordsIn,
+  removeRecord,
+  sweep as sweepLeftovers,
+  writeRecord,
+} from "../store/files.ts";
 import { isLocked, type Lock, type Self, tryLock } from "../store/lock.ts";
 import { eventsIn, type Writer, writerOf } from "./log.ts";
 import { SESSION_ID, Session } from "./session.ts";
@@ -76,7 +84,10 @@ export function sessionsAt(home: string, self: Self): Sessions {
       const found = ids.flatMap((id) => readRecord(place(id), Session(), nameOf) ?? []);
       return found.sort((a, b) => Date.parse(a.created_at) - Date.parse(b.created_at));
     },
-    put: (session) => writeRecord(place(session.session_id), session, Session(), nameOf),
+    put(session) {
+      writeRecord(place(session.session_id), session, Session(), nameOf);
+      if (session.state !== "pending") sweepLeftovers(directory, `${session.session_id}.json.tmp-`, 0); // they hold secrets
+    },
     remove(id) {
       removeRecord(place(id));
       for (const suffix of ["ndjson", "lock", "holder", "mail"])
