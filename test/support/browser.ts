@@ -96,7 +96,6 @@ async function inPage(visit: BrowserVisit, go: (page: Page) => Promise<void>): P
     const page = await context.newPage();
     await go(page);
     await visit.inspect?.(page);
-    // biome-ignore lint/performance/useDomNodeTextContent: what a person reads is the rendered text, without style and script
     const text = await page.locator("body").innerText();
     return { url: page.url(), title: await page.title(), text };
   } finally {

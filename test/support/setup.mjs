@@ -28,7 +28,7 @@ function needsNode(major, minor) {
 function installPackages() {
   const lockfile = createHash("sha256").update(readFileSync("package-lock.json")).digest("hex");
   if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === lockfile) return;
-  run("npm ci --no-audit --no-fund");
+  if (!succeeds("npm ci --no-audit --no-fund")) stop("The packages of the lockfile could not be installed: see above.");
   writeFileSync(STAMP, lockfile);
 }
 
@@ -66,7 +66,8 @@ async function playwrightHasOne() {
 }
 
 function run(command) {
-  execSync(command, { stdio: ["ignore", 2, 2] });
+  // `npm run -s` would keep the reason of a failure to itself.
+  execSync(command, { stdio: ["ignore", 2, 2], env: { ...process.env, npm_config_loglevel: "error" } });
 }
 
 function succeeds(command) {
