@@ -3,6 +3,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
+import type { Socket } from "node:net";
 import { hostname } from "node:os";
 import type { Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
@@ -117,7 +118,9 @@ export function createContext(host: Process, home: string): Context {
     async *lines(signal) {
       if (host.terminal.stdin && !isInForeground()) return; // to read would stop the whole process group
       const { createInterface } = await import("node:readline");
-      yield* createInterface({ input: host.stdin(), signal });
+      const input = host.stdin();
+      (input as Partial<Socket>).unref?.(); // somebody may type: that alone is nothing to stay for
+      yield* createInterface({ input, signal });
     },
     async execute(command, { signal, maxBytes }) {
       const { execa } = await import("execa");
