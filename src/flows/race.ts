@@ -34,8 +34,8 @@ export async function* firstOf<T>(runners: readonly Runner<T>[], ctx: Context): 
       const notice = step.result.value;
       // Each waits and says so: one of them is enough.
       const isBeat = notice.phase === "progress" && notice.remaining !== undefined;
-      const now = ctx.now().getTime();
-      if (isBeat && now - lastBeat < (HEARTBEAT_SECONDS * 1000) / 2) continue;
+      const now = ctx.uptime();
+      if (isBeat && now - lastBeat < HEARTBEAT_SECONDS / 2) continue;
       if (isBeat) lastBeat = now;
       yield notice;
     }
