@@ -16,7 +16,7 @@ export const sessionCallback = command({
     if (state !== "pending") {
       throw new Failure("failed", `The sign-in is ${state}: it takes no more addresses.`, { session_id: id });
     }
-    const address = (url === "-" ? await ctx.stdin({ signal: ctx.signal, maxBytes: 64 * 1024 }) : url).trim();
+    const address = (url === "-" ? await onStdin() : url).trim();
     const saved = secrets.doors.authorization_code;
     if (!saved) throw refused("nobody has asked for an address there");
     if (!URL.canParse(address)) throw refused("it is not a whole address, from http:// on");
@@ -24,6 +24,15 @@ export const sessionCallback = command({
     if (wrong) throw refused(WRONG[wrong]);
     ctx.sessions.send(id, { callback: address });
     return yield* recounted(follow(id, ctx, { from: ctx.sessions.events(id).length }));
+
+    async function onStdin(): Promise<string> {
+      try {
+        return await ctx.stdin({ signal: ctx.signal, maxBytes: 64 * 1024 });
+      } catch (error) {
+        ctx.signal.throwIfAborted();
+        throw (error as { code?: string }).code === "TOO_LONG" ? refused("it is too long") : error;
+      }
+    }
 
     function refused(why: string) {
       return new Failure("usage", `The address is refused: ${why}. The sign-in stays open.`, {

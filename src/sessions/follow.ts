@@ -94,6 +94,7 @@ async function* driven(session: Session, next: number, ctx: Context): Flow<Outco
     // A stranger has the port that the browser will come back to: the address can still be handed in.
     const isOpen = Object.keys(ctx.sessions.get(session_id)?.secrets.doors ?? {}).length > 0;
     if (failure.code === "locked" && isOpen) throw failure;
+    if (failure.code === "store") throw failure; // nothing can be written down, the end least of all
     return ending(end(failureBody(failure), stateAfter(failure.code)));
   } finally {
     await flow.return(undefined as never);

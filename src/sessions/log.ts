@@ -9,11 +9,23 @@ import type { PhaseEvent } from "../protocol/event.ts";
 import { VERSION } from "../protocol/event.ts";
 import { type Body, machineFor, type State, table } from "../protocol/machine.ts";
 
-/** Whole lines from `seq` on. */
+/** Whole lines from `seq` on, up to the first that is none. */
 export function eventsIn(path: string, from = 0): PhaseEvent[] {
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
-  return lines.slice(from).map((line) => JSON.parse(line) as PhaseEvent);
+  return existsSync(path) ? wholeLines(readFileSync(path, "utf8")).slice(from) : [];
+}
+
+function wholeLines(text: string): PhaseEvent[] {
+  const events: PhaseEvent[] = [];
+  for (const line of text.split("\n").slice(0, -1)) {
+    try {
+      const event = JSON.parse(line) as PhaseEvent;
+      if (event?.seq !== events.length) break;
+      events.push(event);
+    } catch {
+      break;
+    }
+  }
+  return events;
 }
 
 export interface Writer {
@@ -21,11 +33,15 @@ export interface Writer {
 }
 
 export function writerOf(path: string, session_id: string, now: () => Date): Writer {
-  const whole = existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
-  const end = whole.lastIndexOf(0x0a) + 1;
-  if (end < whole.length) truncateSync(path, end);
+  const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+  const events = wholeLines(text);
+  const kept = text
+    .split("\n")
+    .slice(0, events.length)
+    .map((line) => `${line}\n`)
+    .join("");
+  if (kept !== text) truncateSync(path, Buffer.byteLength(kept));
 
-  const events = eventsIn(path);
   const startedAt = Date.parse(events[0]?.time ?? now().toISOString());
   const machine = machineFor("login");
   let seq = events.length;

@@ -6,13 +6,25 @@ import type { Flow, Outcome } from "../flow.ts";
 import type { Plan } from "../flows/plan.ts";
 import type { DataOf } from "../protocol/data.ts";
 import type { Notice } from "../protocol/event.ts";
+import { Failure } from "../protocol/failure.ts";
 import { follow } from "./follow.ts";
 import { isOpen, isSame, type Session, sessionOf } from "./session.ts";
 import { sweep } from "./sessions.ts";
 
+/** Far longer than twenty logins at once take. */
+const DOOR_SECONDS = 30;
+
 export async function joinOrOpen(plan: Plan, { fresh }: { fresh: boolean }, ctx: Context): Promise<Session> {
+  const patientUntil = ctx.uptime() + DOOR_SECONDS;
   let door = ctx.sessions.door();
-  for (; !door; door = ctx.sessions.door()) await ctx.sleep(0.05, ctx.signal);
+  for (; !door; door = ctx.sessions.door()) {
+    if (ctx.uptime() > patientUntil) {
+      throw new Failure("locked", "Another process has been opening a sign-in for too long.", {
+        hint: "If there is none, delete sessions/door.lock in authline's home.",
+      });
+    }
+    await ctx.sleep(0.05, ctx.signal);
+  }
   try {
     sweep(ctx);
     const open = ctx.sessions

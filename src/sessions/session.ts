@@ -95,6 +95,9 @@ export const isSame = ({ asked, ...session }: Session, plan: Plan): boolean =>
   session.connection === plan.connection &&
   asked.scope === plan.scope &&
   asked.client_id === plan.client.client_id &&
+  session.secrets.client_secret === plan.client.client_secret &&
+  asked.flow === plan.flow &&
+  asked.redirect_uri === plan.redirectUri &&
   asked.definition.issuer === plan.definition.issuer;
 
 export const isOpen = ({ state, expires_at }: Session, now: Date): boolean =>

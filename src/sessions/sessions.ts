@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Context } from "../context.ts";
 import type { PhaseEvent } from "../protocol/event.ts";
+import { asFailure, type Failure } from "../protocol/failure.ts";
 import {
   attempt,
   makeDirectory,
@@ -30,8 +31,8 @@ export type Mail = { callback: string } | { cancel: true };
 export interface Sessions {
   newId(): string;
   get(id: string): Session | undefined;
-  /** Oldest first. */
-  all(): Session[];
+  /** Oldest first. One that cannot be read is told, and does the others no harm. */
+  all(unreadable?: (fault: Failure) => void): Session[];
   put(session: Session): void;
   remove(id: string): void;
   /** The lock of the one driver; undefined while somebody else has it. */
@@ -69,24 +70,34 @@ export function sessionsAt(home: string, self: Self): Sessions {
     const box = at(id, "mail");
     if (!existsSync(box)) return [];
     const files = readdirSync(box).filter((name) => name.endsWith(".json"));
-    return files.sort().map((name) => {
-      const mail = JSON.parse(readFileSync(join(box, name), "utf8")) as Mail;
-      rmSync(join(box, name), { force: true });
-      return mail;
+    return files.sort().flatMap((name) => {
+      const mail = mailIn(join(box, name));
+      rmSync(join(box, name), { recursive: true, force: true });
+      return mail ?? [];
     });
   };
 
   return {
     newId: () => `sess_${randomBytes(17).toString("base64url").slice(0, 22)}`,
     get: (id) => readRecord(place(id), Session(), nameOf),
-    all() {
+    all(unreadable = () => {}) {
       const ids = recordsIn(directory).filter((name) => SESSION_ID.test(name));
-      const found = ids.flatMap((id) => readRecord(place(id), Session(), nameOf) ?? []);
+      const found = ids.flatMap((id) => {
+        try {
+          return readRecord(place(id), Session(), nameOf) ?? [];
+        } catch (error) {
+          unreadable(asFailure(error));
+          return [];
+        }
+      });
       return found.sort((a, b) => Date.parse(a.created_at) - Date.parse(b.created_at));
     },
     put(session) {
       writeRecord(place(session.session_id), session, Session(), nameOf);
-      if (session.state !== "pending") sweepLeftovers(directory, `${session.session_id}.json.tmp-`, 0); // they hold secrets
+      if (session.state === "pending") return;
+      // What else holds secrets.
+      sweepLeftovers(directory, `${session.session_id}.json.tmp-`, 0);
+      rmSync(at(session.session_id, "mail"), { recursive: true, force: true });
     },
     remove(id) {
       removeRecord(place(id));
@@ -99,13 +110,17 @@ export function sessionsAt(home: string, self: Self): Sessions {
     isHeld: (id) => attempt("read", at(id, "holder"), () => isLocked(at(id, "holder"), self)),
     door: () => lock(join(directory, "door.lock")),
     events: (id, from) => attempt("read", at(id, "ndjson"), () => eventsIn(at(id, "ndjson"), from)),
-    writer: (id, now) => attempt("write", at(id, "ndjson"), () => writerOf(at(id, "ndjson"), id, now)),
+    writer(id, now) {
+      const path = at(id, "ndjson");
+      const writer = attempt("write", path, () => writerOf(path, id, now));
+      return { append: (body) => attempt("write", path, () => writer.append(body)) };
+    },
     send(id, mail) {
       const box = at(id, "mail");
       makeDirectory(box);
       attempt("write to", box, () => {
         const name = `${Date.now()}-${crypto.randomUUID()}`;
-        writeFileSync(join(box, `.${name}`), JSON.stringify(mail), { mode: 0o600, flag: "wx" });
+        writeFileSync(join(box, `.${name}`), JSON.stringify(mail), { mode: 0o600, flag: "wx", flush: true });
         renameSync(join(box, `.${name}`), join(box, `${name}.json`));
       });
     },
@@ -118,6 +133,16 @@ export function sessionsAt(home: string, self: Self): Sessions {
       }
     },
   };
+}
+
+/** Undefined where it is none: torn by a machine that stopped, or put there by somebody. */
+function mailIn(path: string): Mail | undefined {
+  try {
+    const mail = JSON.parse(readFileSync(path, "utf8"));
+    return mail?.cancel === true || typeof mail?.callback === "string" ? mail : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Forgets what ended more than a day ago. */
