@@ -51,7 +51,7 @@ test("an address beyond all measure is refused, and the session stays open", asy
   const home = tempHome();
   const who = ["--issuer", server.issuer, "--client-id", server.clients.native, "--scope", "openid"];
   const { events } = await authline(["login", "acme", ...who, "--no-wait"], { home }).done;
-  const { session_id } = events.at(-1)?.data as { session_id: string };
+  const session_id = String(events.at(-1)?.data?.session_id);
   const run = await authline(["session", "callback", session_id], { home, stdin: "a".repeat(70_000) }).done;
   expect(run.code).toBe(64);
   const shown = await authline(["session", "show", session_id], { home }).done;
