@@ -7,6 +7,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     maxWorkers: "100%",
+    retry: 1, // signals and terminals on a busy machine; what is broken fails twice
     reporters: ["default", ["json", { outputFile: "node_modules/.vitest/results.json" }]],
   },
 });
