@@ -66,7 +66,7 @@ export default defineConfig({
       groups: [
         {
           name: "shared",
-          test: /src\/(actions|defined|flow|protocol\/(?!schema)\w+|store\/record|providers\/definition|commands\/command)\.ts|node_modules\/zod\/(?!.*json-schema)|rolldown.runtime/,
+          test: /src\/(actions|defined|flow|result|protocol\/(?!schema)\w+|store\/record|providers\/definition|commands\/command)\.ts|node_modules\/zod\/(?!.*json-schema)|rolldown.runtime/,
         },
       ],
     },

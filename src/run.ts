@@ -4,12 +4,12 @@
  * Rules: `v`, `seq`, `time`, `command` and `duration_ms` are stamped here and nowhere else; exactly one `result` gets
  * out and it is the last line; after an abort the flow has a moment to tidy up, then the result comes all the same.
  */
-import { defined } from "./defined.ts";
 import type { Flow, Outcome } from "./flow.ts";
 import type { Kind } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
-import { asFailure, codes, exits, Failure } from "./protocol/failure.ts";
-import { type Body, machineFor, type ResultBody, type State, type Transition } from "./protocol/machine.ts";
+import { asFailure, codes, Failure } from "./protocol/failure.ts";
+import { type Body, machineFor, type State, type Transition } from "./protocol/machine.ts";
+import { failed, succeeded } from "./result.ts";
 
 /** What an aborted flow may take to tidy up, in milliseconds. */
 const GRACE = 700;
@@ -91,35 +91,6 @@ export async function run(stream: Stream, flow: Flow<Outcome>, signal: AbortSign
   } finally {
     patience.clear();
   }
-}
-
-const succeeded = (outcome: Outcome): ResultBody => {
-  const { status = "success", message, data, warnings = [], next_actions = [], session_id, replayed } = outcome;
-  return {
-    ...defined({ session_id, replayed }),
-    phase: "result",
-    message,
-    status,
-    exit_code: exits[status],
-    warnings,
-    next_actions,
-    data,
-  };
-};
-
-function failed({ code, message, retryable, details }: Failure): ResultBody {
-  const { session_id, replayed } = details;
-  return {
-    ...defined({ session_id, replayed }),
-    phase: "result",
-    message,
-    status: code === "cancelled" ? "cancelled" : "error",
-    exit_code: codes[code].exit,
-    warnings: details.warnings ?? [],
-    next_actions: details.next_actions ?? [],
-    // The schema keeps what the contract declares and drops the rest (`cause`).
-    error: { ...details, code, message, retryable },
-  } as ResultBody;
 }
 
 const cancelled = ({ reason }: AbortSignal) => new Failure("cancelled", `Cancelled by ${reason}.`, { cause: reason });

@@ -51,7 +51,6 @@ export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity)
   });
 
   const opened: Opened[] = [];
-  let through: Opened | undefined;
   let ending: PageOutcome = "failed";
   try {
     for (const [index, { flow, grant }] of ways.entries()) {
@@ -68,8 +67,7 @@ export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity)
       ? [{ beside: true, run: (inner: Context) => delivery(continuity.mail(inner), opened) }]
       : [];
     const winner = yield* firstOf<Winner>([...opened.map(waiting), ...beside], ctx);
-    through = winner.opened;
-    const { flow } = through;
+    const { flow } = winner.opened;
     const kept = yield* keep({ request: request(flow), flow, tokens: winner.tokens, plan, continuity }, ctx);
     ending = "signed_in"; // only now: what the page says must be true
     return kept;

@@ -80,10 +80,6 @@ export class Failure extends Error {
     this.details = details;
   }
 
-  get exitCode(): number {
-    return codes[this.code].exit;
-  }
-
   get retryable(): boolean {
     return this.details.retryable ?? codes[this.code].retryable;
   }

@@ -12,6 +12,7 @@ import type { DataOf } from "../protocol/data.ts";
 import type { Notice, PhaseEvent, Result } from "../protocol/event.ts";
 import { asFailure, Failure } from "../protocol/failure.ts";
 import type { Body } from "../protocol/machine.ts";
+import { failed, succeeded } from "../result.ts";
 import { drive } from "./drive.ts";
 import { type Session, type SessionState, stateAfter } from "./session.ts";
 
@@ -74,7 +75,7 @@ async function* driven(session: Session, next: number, ctx: Context): Flow<Outco
     settle(session_id, stateOf(last), ctx);
     return ending(last);
   }
-  if (session.state !== "pending") return ending(end(failureBody(ended(session)), session.state));
+  if (session.state !== "pending") return ending(end(failed(ended(session)), session.state));
   const flow = drive(session, ctx);
   let outcome: Outcome<"login">;
   try {
@@ -95,11 +96,11 @@ async function* driven(session: Session, next: number, ctx: Context): Flow<Outco
     const isOpen = Object.keys(ctx.sessions.get(session_id)?.secrets.doors ?? {}).length > 0;
     if (failure.code === "locked" && isOpen) throw failure;
     if (failure.code === "store") throw failure; // nothing can be written down, the end least of all
-    return ending(end(failureBody(failure), stateAfter(failure.code)));
+    return ending(end(failed(failure), stateAfter(failure.code)));
   } finally {
     await flow.return(undefined as never);
   }
-  return ending(end(outcomeBody(outcome), "completed"));
+  return ending(end(succeeded(outcome), "completed"));
 }
 
 const stateOf = (result: Result) => ("error" in result ? stateAfter(result.error.code) : "completed");
@@ -143,31 +144,6 @@ export async function* recounted(flow: Flow<Outcome<"login">>): Flow<Outcome<"lo
 /** A killed process had ended the session and not yet said so. */
 const ended = ({ state }: Session) =>
   new Failure(state === "cancelled" ? "cancelled" : "failed", `This sign-in is ${state}; nothing more is known of it.`);
-
-function outcomeBody({ message, data, warnings = [], next_actions = [] }: Outcome<"login">): Body {
-  return {
-    phase: "result",
-    message,
-    status: "success",
-    exit_code: 0,
-    duration_ms: 0,
-    warnings,
-    next_actions,
-    data,
-  } as unknown as Body;
-}
-
-function failureBody({ code, message, retryable, exitCode, details }: Failure): Body {
-  return {
-    phase: "result",
-    message,
-    status: code === "cancelled" ? "cancelled" : "error",
-    exit_code: exitCode,
-    warnings: [],
-    next_actions: details.next_actions ?? [],
-    error: { ...details, code, message, retryable },
-  } as unknown as Body;
-}
 
 const stampOf = ({ seq, time }: PhaseEvent) => ({ replayed: { seq, time } });
 
