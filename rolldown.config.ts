@@ -52,7 +52,8 @@ const licences: Plugin = {
 };
 
 export default defineConfig({
-  input: { authline: "src/main.ts" },
+  input: { authline: "src/main.ts", keyring: "src/keyring.ts" },
+  external: ["@napi-rs/keyring"],
   platform: "node",
   transform: { define: { AUTHLINE_VERSION: JSON.stringify(version) }, target: "node20.19" },
   plugins: [leaveOut, catalogue, licences],
@@ -66,7 +67,7 @@ export default defineConfig({
       groups: [
         {
           name: "shared",
-          test: /src\/(actions|defined|flow|result|protocol\/(?!schema)\w+|store\/record|providers\/definition|commands\/command)\.ts|node_modules\/zod\/(?!.*json-schema)|rolldown.runtime/,
+          test: /src\/(actions|defined|flow|result|protocol\/(?!schema)\w+|store\/\w+|sessions\/(sessions|session|log)|providers\/(definition|environment)|commands\/command)\.ts|node_modules\/zod\/(?!.*json-schema)|rolldown.runtime/,
         },
       ],
     },

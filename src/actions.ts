@@ -1,16 +1,16 @@
 /** What to run next, as commands of ours: for `next_actions`, and for the hints that say the same in words. */
 import { type Code, Failure, type NextAction } from "./protocol/failure.ts";
 
-/** The arguments that name a connection, for an argv of ours. */
-export const naming = (provider: string, connection: string) =>
-  connection === "default" ? [provider] : [provider, "--connection", connection];
+/** The arguments that name a connection, for an argv of ours. `standard`: the one that is meant where none is named. */
+export const naming = (provider: string, connection: string, standard = "default") =>
+  connection === standard ? [provider] : [provider, "--connection", connection];
 
-export const loginCommand = (provider: string, connection: string) =>
-  ["authline", "login", ...naming(provider, connection)].join(" ");
+export const loginCommand = (provider: string, connection: string, standard?: string) =>
+  ["authline", "login", ...naming(provider, connection, standard)].join(" ");
 
-export const loginAction = (provider: string, connection: string) => ({
+export const loginAction = (provider: string, connection: string, standard?: string) => ({
   id: "login",
-  argv: ["authline", "login", ...naming(provider, connection)],
+  argv: ["authline", "login", ...naming(provider, connection, standard)],
   description: `Sign in to ${provider}.`,
 });
 

@@ -12,7 +12,7 @@ interface Desktop {
 }
 
 /** Tried in order until one takes the URL. */
-function openers({ env, platform }: Desktop): [file: string, ...args: string[]][] {
+export function openers({ env, platform }: Desktop): [file: string, ...args: string[]][] {
   if (env["BROWSER"]) return [[env["BROWSER"]]];
   if (platform === "darwin") return [["/usr/bin/open"]];
   // Not `cmd /c start`: & and ^ mean something to cmd.

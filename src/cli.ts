@@ -5,6 +5,7 @@
  * guessed at.
  */
 import yargs, { type Argv } from "yargs";
+import { audited } from "./audited.ts";
 import type { Command, Options } from "./commands/command.ts";
 import { describe, didYouMean, GLOBAL_OPTIONS, helpAction, optionHelp } from "./commands/help.ts";
 import { commands, type Entry } from "./commands/index.ts";
@@ -56,7 +57,9 @@ export function read(argv: readonly string[], contextOf: ContextOf = realContext
 async function* invoke(entry: Entry, rest: readonly string[], context: () => Context): Flow<Outcome> {
   const command = await entry.load();
   const args = await parse(entry, command, rest);
-  return yield* command.flow(args, context());
+  const ctx = context();
+  const flow = command.flow(args, ctx);
+  return yield* entry.audited ? audited(flow, { command: entry.name, args }, ctx) : flow;
 }
 
 type ContextOf = (host: Process) => Context;

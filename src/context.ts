@@ -2,15 +2,20 @@
  * Everything outside the program that a flow may touch. What is slow to load is loaded when it is first used.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
-import { hostname } from "node:os";
+import { hostname, userInfo } from "node:os";
 import type { Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
+import { type Audit, auditAt, type Who } from "./audit.ts";
+import { defined } from "./defined.ts";
 import type { Listener } from "./flows/listener.ts";
 import { type Sessions, sessionsAt } from "./sessions/sessions.ts";
 import { fileStore } from "./store/file.ts";
+import { type Keyring, keyringOf } from "./store/keyring.ts";
+import { type Keys, keysAt } from "./store/keys.ts";
 import type { Self } from "./store/lock.ts";
+import { locksAt, patiently } from "./store/locks.ts";
 import type { Store } from "./store/store.ts";
 
 export interface Context {
@@ -18,8 +23,11 @@ export interface Context {
   readonly signal: AbortSignal;
   readonly fetch: typeof globalThis.fetch;
   readonly store: Store;
+  readonly keys: Keys;
   readonly sessions: Sessions;
+  readonly audit: Audit;
   readonly browser: Browser;
+  readonly surroundings: Surroundings;
   now(): Date;
   /** Seconds by a clock that only runs forward: what waits are measured with. */
   uptime(): number;
@@ -54,15 +62,29 @@ export interface Browser {
   open(url: string): Promise<boolean>;
 }
 
+/** What `doctor` looks at. */
+export interface Surroundings {
+  home: string;
+  self: Self;
+  keyring: Keyring;
+  platform: NodeJS.Platform;
+  node: string;
+  terminal: Process["terminal"];
+  /** What a browser would be opened with, the first choice first. */
+  openers(): Promise<string[]>;
+}
+
 /** What the process tells the program about itself. */
 export interface Process {
   argv: readonly string[];
   env: Readonly<Record<string, string | undefined>>;
   platform: NodeJS.Platform;
   node: string;
-  terminal: { stdin: boolean; stdout: boolean; stderr: boolean };
+  terminal: { stdin: boolean; stdout: boolean; stderr: boolean; columns?(): number | undefined };
   stdin(): Readable;
   pid: number;
+  /** Of the process that started this one. */
+  ppid: number;
   isAlive(pid: number): boolean;
   /** Ends a process and its group at once; does nothing when there is none. */
   kill(pid: number): void;
@@ -73,10 +95,24 @@ export interface Process {
 
 export function createContext(host: Process, home: string): Context {
   const { env, platform, signal } = host;
+  const self = selfOf(host);
+  const locks = locksAt(home, self);
+  const keyring = keyringOf({ platform, env, file: host.program[0] });
+  const keys: Keys = keysAt(home, {
+    env: (name) => env[name],
+    keyring,
+    lock: () => patiently(() => locks.take("keys")),
+    isInUse: () => [...store.sealed(), ...sessions.sealed()].some(({ isSealed }) => isSealed()),
+    now: () => new Date(),
+  });
+  const store = fileStore(home, keys, locks);
+  const sessions = sessionsAt(home, self, keys);
   return {
     signal,
-    store: fileStore(home),
-    sessions: sessionsAt(home, selfOf(host)),
+    store,
+    keys,
+    sessions,
+    audit: auditAt(home, locks, () => whoOf(host)),
     fetch: (input, init) => globalThis.fetch(input, init),
     now: () => new Date(),
     uptime: () => performance.now() / 1000,
@@ -98,6 +134,13 @@ export function createContext(host: Process, home: string): Context {
       async open(url) {
         const { openBrowser } = await import("./browser.ts");
         return openBrowser(url, { env, platform });
+      },
+    },
+    surroundings: {
+      ...{ home, self, keyring, platform, node: host.node, terminal: host.terminal },
+      async openers() {
+        const { openers } = await import("./browser.ts");
+        return openers({ env, platform }).map(([file]) => file);
       },
     },
     env: (name) => env[name],
@@ -154,6 +197,23 @@ function selfOf({ pid, isAlive }: Process): Self {
     host: [hostname(), textOf("/proc/sys/kernel/random/boot_id"), linkOf("/proc/self/ns/pid")].join(" ").trim(),
     startOf: (other) => statOf(other)?.[START_TIME],
   };
+}
+
+/** For the audit log. */
+const whoOf = ({ pid, ppid }: Process): Who => ({
+  pid,
+  ppid,
+  ...defined({ parent: textOf(`/proc/${ppid}/comm`) || undefined, user: userName() }),
+  host: hostname(),
+});
+
+/** A user of a container may have no name there. */
+function userName(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return statSync("/proc/self", { throwIfNoEntry: false })?.uid.toString();
+  }
 }
 
 /** proc(5): what stat says after the name, which may hold anything; nothing where there is no /proc. */

@@ -28,3 +28,16 @@ export function progress(
 ): ProgressNotice {
   return { phase: "progress", message, step, state, ...details };
 }
+
+/** The same flow, whose notices are about this credential and not the one that the command names. */
+export async function* about<T>(whose: NonNullable<Notice["whose"]>, flow: Flow<T>): Flow<T> {
+  try {
+    for (;;) {
+      const step = await flow.next();
+      if (step.done) return step.value;
+      yield { ...step.value, whose };
+    }
+  } finally {
+    await flow.return(undefined as never);
+  }
+}

@@ -44,10 +44,14 @@ await start({
   env: process.env,
   platform: process.platform,
   node: process.versions.node,
-  terminal: { stdin: isatty(0), stdout: isatty(1), stderr: isatty(2) },
+  terminal: {
+    ...{ stdin: isatty(0), stdout: isatty(1), stderr: isatty(2) },
+    columns: () => process.stderr.columns,
+  },
   stdin: () => process.stdin,
   signal: aborter.signal,
   pid: process.pid,
+  ppid: process.ppid,
   isAlive(pid) {
     try {
       return process.kill(pid, 0);

@@ -31,6 +31,7 @@ import * as failure from "../src/protocol/failure.ts";
 import { MAX_LINE } from "../src/protocol/machine.ts";
 import type { Attended } from "./support/attended.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
+import { secretsUnder } from "./support/issued.ts";
 import { anchors, codes, fences, prose, relativeLinks, section, table } from "./support/markdown.ts";
 import { authline, binary, sweep } from "./support/spawn.ts";
 import { checkStream, type Event, parseStream } from "./support/stream.ts";
@@ -65,11 +66,17 @@ const STAND_INS: [shown: RegExp, real: (server: AuthorizationServer) => string][
 /** The files that an example may expect where it is run. */
 const FILES: Record<string, (server: AuthorizationServer) => string> = {
   "secret.txt": ({ clients }) => `${clients.confidential.secret}\n`,
+  "token.txt": () => "token-of-a-pipeline\n",
 };
 
 /** What a guide takes for granted before its first block. */
 const SIGNED_IN = "authline login acme --issuer https://login.acme.example --client-id cli";
-const BEFORE: Record<string, string> = { "docs/contract.md": SIGNED_IN, "docs/sessions.md": SIGNED_IN };
+const BEFORE: Record<string, string> = {
+  "docs/connections.md": SIGNED_IN,
+  "docs/contract.md": SIGNED_IN,
+  "docs/security.md": SIGNED_IN,
+  "docs/sessions.md": SIGNED_IN,
+};
 
 /** What the recipes print, by the words above them. */
 const PRINTS: Record<string, (ran: Ran) => string> = {
@@ -200,11 +207,16 @@ describe.each(MACHINES.map((on) => [on.name, on] as const))("examples run %s:", 
     const examples = blocks.filter(({ file, language }) => file === guide && language === "sh");
     let here: ReturnType<typeof machine>;
     const grants = new Set<string | undefined>();
+    const takeNote = (asked: number) => {
+      for (const { grant_type, status } of server.requests.slice(asked)) if (status === 200) grants.add(grant_type);
+    };
 
     beforeAll(async () => {
       here = machine(guide, on);
       const before = BEFORE[guide];
+      const asked = server.requests.length;
       if (before) expectToWork(before, await here.run(before));
+      takeNote(asked);
     });
 
     test("has examples", () => expect(examples).not.toEqual([]));
@@ -225,7 +237,7 @@ describe.each(MACHINES.map((on) => [on.name, on] as const))("examples run %s:", 
       for (const { message, user_code, auth_url } of ran.events.filter(isChallenge)) {
         expect(message).toContain(user_code ?? auth_url);
       }
-      for (const { grant_type, status } of server.requests.slice(asked)) if (status === 200) grants.add(grant_type);
+      takeNote(asked);
 
       const sample = blocks[blocks.findIndex((each) => each.place === place) + 1];
       if (sample?.file === guide && sample.language === "json") expectToCome(samplesOf(sample), ran.events);
@@ -233,13 +245,14 @@ describe.each(MACHINES.map((on) => [on.name, on] as const))("examples run %s:", 
 
     test("somebody signed in the way they like there", () => expect([...grants]).toContain(on.grant));
 
-    test("its credentials lie where README says, readable by nobody else", () => {
+    test("its credentials lie where README says, sealed, readable by nobody else", () => {
       const [where = ""] = codes(section(readme, "## Where things are"));
       const directory = join(here.home, where.replace(/^~\//, ""));
       const kept = readdirSync(directory, { recursive: true, encoding: "utf8" }).map((file) => join(directory, file));
       const files = kept.filter((file) => statSync(file).isFile());
       expect(files).not.toEqual([]);
       for (const file of files) expect({ file, mode: statSync(file).mode & 0o077 }).toEqual({ file, mode: 0 });
+      expect(secretsUnder(directory)).toEqual([]);
     });
   });
 });
@@ -405,6 +418,22 @@ describe("docs/contract.md", () => {
     expect(contract).toContain(`at most ${MAX_LINE.toLocaleString("en")} bytes`);
   });
 
+  test("its warnings are those of the source", () => {
+    const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
+    const source = files
+      .filter((file) => file.endsWith(".ts"))
+      .map((file) => load(`src/${file}`))
+      .join("\n");
+    const [paragraph = ""] = contract.match(/^Warnings come with .*?\n\n/ms) ?? [];
+    const told = codes(paragraph).filter((code) => /^[a-z]\w+_?\w*$/.test(code) && code !== "doctor");
+    const given = [...source.matchAll(/\bcode: "(\w+)",\s+message/g)].map(([, code = ""]) => code);
+    expect(given.length).toBeGreaterThan(10);
+    const failures = Object.keys(failure.codes);
+    expect(given.filter((code) => !told.includes(code) && !failures.includes(code))).toEqual([]);
+    const stems = told.map((code) => code.replace(/^(revocation_)(failed|skipped)$/, "`$1$"));
+    expect(stems.filter((stem) => !source.includes(stem.startsWith("`") ? stem : `"${stem}"`))).toEqual([]);
+  });
+
   test("its words for a record are those of data.ts", () => {
     const [, statuses = ""] = section(contract, "## Data").match(/^`record_status` is (.*?)\. /ms) ?? [];
     expect(sorted(codes(statuses))).toEqual(sorted(wordsOf(schemaOf(RecordStatus)) as string[]));
@@ -489,17 +518,20 @@ describe("README.md", () => {
   const SYSTEM = [
     "APPDATA",
     "CODESPACES",
+    "DBUS_SESSION_BUS_ADDRESS",
     "DISPLAY",
     "HOME",
+    "PATH",
     "SSH_CONNECTION",
     "SSH_TTY",
     "TERM",
     "WAYLAND_DISPLAY",
     "WSL_DISTRO_NAME",
     "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
   ];
-  /** Put in by the build. */
-  const BUILD = ["AUTHLINE_VERSION"];
+  /** Put in by the build; and what two names begin with that are put together. */
+  const BUILD = ["AUTHLINE_VERSION", "AUTHLINE_CLIENT_"];
 
   test("its environment variables are those that the source reads", () => {
     const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).filter((file) =>
@@ -515,7 +547,7 @@ describe("README.md", () => {
       ];
     });
     const told = table(readme, "variable", "does").flatMap(([variable = ""]) =>
-      codes(variable).map((each) => each.replace(/=.*/, "")),
+      codes(variable).map((each) => each.replace(/[=<].*/, "")),
     );
     expect(sorted([...told, ...SYSTEM, ...BUILD])).toEqual(sorted(new Set(read)));
   });

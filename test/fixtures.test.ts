@@ -47,7 +47,7 @@ describe("fixtures", () => {
     const scenario = Scenario.parse(JSON.parse(readFileSync(join(folder, "scenario.json"), "utf8")));
     const script = scripted(scenario);
     const goldens = await play(scenario, script);
-    expect(script.faults()).toEqual([]);
+    expect(script.faults().join("\n")).toBe("");
     await checkStore(scenario, script);
 
     expect(readdirSync(folder).filter((file) => file !== "scenario.json" && !(file in goldens))).toEqual([]);
@@ -84,6 +84,7 @@ async function play(scenario: Scenario, { context, signal, told }: Script) {
     stdin: () => Readable.from([scenario.stdin ?? ""]),
     signal,
     pid: process.pid,
+    ppid: process.ppid,
     isAlive: () => true,
     kill: () => {},
     program: ["node", "authline"],
@@ -135,9 +136,10 @@ const withoutAuthUrls = (text: string, lines: string[]) =>
     .map((line) => JSON.parse(line).auth_url ?? "")
     .reduce((rest, url) => (url ? rest.replaceAll(url, "") : rest), text);
 
-async function checkStore({ kept, taught, ...scenario }: Scenario, { store }: Script): Promise<void> {
+async function checkStore({ kept, taught, left_open = [], ...scenario }: Scenario, { store }: Script): Promise<void> {
   const { connections, learned } = await store.content();
   const before = await new MemoryStore(scenario).content();
+  expect(store.leftOpen(), "refreshes whose end is not known").toEqual(left_open);
   if (!kept) expect(connections, "stored").toEqual(before.connections);
   else expect(connections, "stored").toMatchObject(kept);
   if (taught) expect(learned, "learned").toMatchObject(taught);

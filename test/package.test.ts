@@ -12,6 +12,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startAuthorizationServer } from "./support/authorization-server.ts";
 import { checkStream, parseStream } from "./support/stream.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -42,9 +43,9 @@ interface Ended {
   code: number;
 }
 
-const execute = (command: string, argv: string[], cwd: string) =>
+const execute = (command: string, argv: string[], cwd: string, env: Record<string, string> = {}) =>
   new Promise<Ended>((resolve, reject) => {
-    execFile(command, argv, { cwd, env: environment(), timeout: 60_000 }, (error, stdout, stderr) => {
+    execFile(command, argv, { cwd, env: { ...environment(), ...env }, timeout: 60_000 }, (error, stdout, stderr) => {
       if (error && typeof error.code !== "number") reject(error);
       else resolve({ stdout, stderr, code: Number(error?.code ?? 0) });
     });
@@ -71,6 +72,7 @@ const CONTENT: [pattern: RegExp, what: string][] = [
   [/^LICENSE$/, "what is allowed"],
   [/^dist\/THIRD_PARTY_LICENSES\.txt$/, "what is owed to others"],
   [/^dist\/authline\.js$/, "the binary"],
+  [/^dist\/keyring\.js$/, "the process that asks the OS keyring"],
   [/^dist\/[a-z_-]+-[\w-]{8}\.js$/, "its chunks"],
   [/^dist\/catalogue\/[a-z0-9._-]+\.json$/, "the built-in providers"],
 ];
@@ -99,6 +101,13 @@ describe("the tarball", () => {
       [...text(path).matchAll(/["'`]\.\/([\w-]+\.js)["'`]/g)].map(([, name]) => `dist/${name}`),
     );
     expect([...new Set([...loaded, "dist/authline.js"])].sort()).toEqual(chunks.sort());
+  });
+
+  test("depends on nothing but the OS keyring's library, and can do without that", () => {
+    const { dependencies, peerDependencies, bundledDependencies, bundleDependencies, optionalDependencies } =
+      JSON.parse(readFileSync(join(folder, "node_modules", "authline", "package.json"), "utf8"));
+    expect([dependencies, peerDependencies, bundledDependencies, bundleDependencies]).toEqual(Array(4).fill(undefined));
+    expect(Object.keys(optionalDependencies)).toEqual(["@napi-rs/keyring"]); // native: it cannot be bundled
   });
 
   test("carries the licences of what is bundled", () => {
@@ -154,6 +163,29 @@ describe("installed into an empty folder, offline", () => {
     const { stdout, code } = await execute(bin(), [command, "--help"], folder);
     expect(checkStream(stdout, { command: "help", exitCode: code })).toEqual([]);
     expect([code, parseStream(stdout)[0]?.data.commands[0].name]).toEqual([0, command]);
+  });
+
+  test("without the OS keyring's library the key goes into a file", async () => {
+    const server = await startAuthorizationServer();
+    try {
+      const { id, secret } = server.clients.confidential;
+      const who = ["--issuer", server.issuer, "--client-id", id, "--client-secret-from", "env:SECRET"];
+      const env = {
+        SECRET: secret,
+        AUTHLINE_HOME: join(scratch, "no-keyring"),
+        DBUS_SESSION_BUS_ADDRESS: "unix:path=/x",
+      };
+      const argv = ["login", "acme", "--flow", "client_credentials", ...who];
+      const { stdout, code } = await execute(bin(), argv, folder, env);
+      expect(checkStream(stdout, { command: "login", exitCode: code, secrets: [secret] })).toEqual([]);
+      const { warnings } = parseStream(stdout).at(-1) ?? {};
+      const message = expect.stringContaining("its library is not installed");
+      expect([code, warnings]).toEqual([0, [{ code: "key_in_file", message }]]);
+      const token = await execute(bin(), ["token", "acme"], folder, env);
+      expect([token.code, parseStream(token.stdout).at(-1)?.data.source]).toEqual([0, "store"]);
+    } finally {
+      await server.close();
+    }
   });
 
   test("a login gets as far as the server", async () => {

@@ -5,10 +5,10 @@
  * logout leaves nothing behind on either side, a server's bad moment costs nothing that is still good, and no secret
  * shows up on a stream that was not asked for it. Every run in this file goes through `run`, which judges its streams.
  */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { networkInterfaces } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser } from "playwright-core";
@@ -21,6 +21,7 @@ import {
 import { signInWithBrowser, startBrowser } from "./support/browser.ts";
 import { metadata, startHostileServer } from "./support/hostile-server.ts";
 import { approveRedirect, visit } from "./support/person.ts";
+import { connectionSecrets } from "./support/sealed.ts";
 import { authline, leftovers, type Options, type Run, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream, type Event, leaks } from "./support/stream.ts";
 
@@ -87,7 +88,7 @@ function issued(): string[] {
 
 /** What authline keeps as secret, the ID tokens among it, which the server does not remember. */
 function storedSecrets(): string[] {
-  return connectionFiles().flatMap((file) => Object.values(JSON.parse(readFileSync(file, "utf8")).secrets as object));
+  return connectionSecrets(home);
 }
 
 function connectionFiles(): string[] {
@@ -172,10 +173,12 @@ async function restOfTheStory(scope: string): Promise<void> {
       provider: "acme",
       connection: "default",
       record_status: "absent",
-      revoked: [
-        { token_type_hint: "refresh_token", state: "done" },
-        { token_type_hint: "access_token", state: "done" },
+      steps: [
+        { step: "refresh_token", state: "done" },
+        { step: "access_token", state: "done" },
+        { step: "local_record", state: "done" },
       ],
+      sign_out_url: `${server.issuer}/session/end?client_id=authline-demo`,
     },
   ]);
   expect(events.map(({ step, state }) => `${step} ${state}`).slice(0, -1)).toEqual([
@@ -260,7 +263,7 @@ describe("a browser login, in a real headless Chromium", () => {
     });
     expect(code).toBe(0);
     expect(result.data).toMatchObject({ record_status: "connected", scope: GRANTED, account: "alice@example.com" });
-    expect(result.warnings).toEqual([]);
+    expect(result.warnings).toMatchObject([{ code: "key_in_file" }]); // the first login here, and nothing else to say
     await restOfTheStory(GRANTED);
   });
 
@@ -368,6 +371,10 @@ describe("a client signs in as itself", () => {
   const login = (source: string, options: Options = {}) =>
     run(["login", ...confidential("--flow", "client_credentials", "--client-secret-from", source)], options);
 
+  /** Where somebody keeps a secret, which is not authline's home. */
+  const vault = mkdtempSync(join(tmpdir(), "authline-vault-"));
+  afterAll(() => rmSync(vault, { recursive: true }));
+
   test.each<[string, (secret: string) => Promise<Ended>]>([
     ["env:", (ROBOT_SECRET) => login("env:ROBOT_SECRET", { env: { ROBOT_SECRET } })],
     ["stdin", (secret) => login("stdin", { stdin: secret })],
@@ -375,15 +382,15 @@ describe("a client signs in as itself", () => {
     [
       "file:",
       (secret) => {
-        writeFileSync(join(home, "secret of mine"), `${secret}\n`);
-        return login(`file:${join(home, "secret of mine")}`);
+        writeFileSync(join(vault, "secret of mine"), `${secret}\n`);
+        return login(`file:${join(vault, "secret of mine")}`);
       },
     ],
     [
       "cmd:",
       (secret) => {
-        writeFileSync(join(home, "vault"), secret);
-        return login(`cmd:cat "${join(home, "vault")}" | cat`);
+        writeFileSync(join(vault, "vault"), secret);
+        return login(`cmd:cat "${join(vault, "vault")}" | cat`);
       },
     ],
   ])("client_secret_basic, the secret from %s", async (_source, signIn) => {
@@ -458,7 +465,10 @@ describe("a client signs in as itself", () => {
     await start();
     await login("env:ROBOT_SECRET", fromEnv());
     const { result } = await run(["logout", "robot"]);
-    expect(result.data.connections[0].revoked).toEqual([{ token_type_hint: "access_token", state: "done" }]);
+    expect(result.data.connections[0].steps).toEqual([
+      { step: "access_token", state: "done" },
+      { step: "local_record", state: "done" },
+    ]);
     expect(active(server.records().accessTokens)).toEqual([]);
   });
 });
@@ -720,7 +730,7 @@ describe("logout", () => {
       { state: "failed", reason: "network" },
       { state: "failed", reason: "network" },
     ]);
-    expect(result.data.connections[0].revoked.map(({ state }: Event) => state)).toEqual(["failed", "failed"]);
+    expect(result.data.connections[0].steps.map(({ state }: Event) => state)).toEqual(["failed", "failed", "done"]);
   });
 
   test("warns where the server has no way to revoke", async () => {

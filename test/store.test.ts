@@ -25,9 +25,9 @@ import { setImmediate } from "node:timers/promises";
 import { build } from "rolldown";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Failure } from "../src/protocol/failure.ts";
-import { fileStore } from "../src/store/file.ts";
 import type { Connection } from "../src/store/record.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
+import { opened, storeAt } from "./support/sealed.ts";
 import { authline, type Options, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream, type Event, leaks } from "./support/stream.ts";
 
@@ -68,6 +68,13 @@ const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
 /** Everything below a directory, by its path from there. */
 const tree = (root: string) => (existsSync(root) ? readdirSync(root, { recursive: true }).map(String).sort() : []);
+
+/** What there is without any secret. */
+const seen = ({ secrets: _, ...view }: Connection) => view;
+
+/** The same, but for what is random or counted in a name: a key's, and a lock's claims. */
+const layout = (root: string) =>
+  tree(root).map((path) => path.replace(/^keys\/[0-9a-f]{16}$/, "keys/<id>").replace(/^(locks\/.+\/)\d+$/, "$1<n>"));
 
 /** Runs the binary to its end and judges its stream; what was stored is secret. */
 async function run(argv: string[], options: Options = {}): Promise<{ result: Event; code: number | null }> {
@@ -112,22 +119,20 @@ test.each(["000", "022", "077"])("nobody else can read it, whatever the umask is
   const preload = `--import=data:text/javascript,process.umask(0o${umask})`;
   const { result } = await login("acme", { env: { AUTHLINE_HOME: fresh, NODE_OPTIONS: preload } });
   expect(result.error).toBeUndefined();
-  expect(tree(fresh)).toEqual(["connections", "connections/default@acme.json", "providers", "providers/acme.json"]);
-  const modes = Object.fromEntries(["", ...tree(fresh)].map((path) => [path, modeOf(join(fresh, path))]));
-  expect(modes).toEqual({
-    "": "700",
-    connections: "700",
-    "connections/default@acme.json": "600",
-    providers: "700",
-    "providers/acme.json": "600",
-  });
+  expect(layout(fresh)).toEqual([
+    ...["audit.ndjson", "connections", "connections/default@acme.json", "keys", "keys.json", "keys/<id>"],
+    ...["locks", "locks/@acme", "locks/@acme/<n>", "locks/default@acme", "locks/default@acme/<n>"],
+    ...["locks/keys", "locks/keys/<n>", "providers", "providers/acme.json"],
+  ]);
+  const isOpen = (path: string) => modeOf(path) !== (statSync(path).isDirectory() ? "700" : "600");
+  expect(["", ...tree(fresh)].filter((path) => isOpen(join(fresh, path)))).toEqual([]);
 });
 
 test("a home that is there keeps its mode and what else is in it; what is ours in it is closed", async () => {
   writeFileSync(join(home, "notes.txt"), "mine", { mode: 0o644 });
   mkdirSync(join(home, "connections"));
   for (const path of [home, join(home, "connections")]) chmodSync(path, 0o755);
-  await fileStore(home).keep(record("acme"));
+  await storeAt(home).keep(record("acme"));
   expect([modeOf(home), modeOf(join(home, "notes.txt")), modeOf(join(home, "connections"))]).toEqual([
     "755",
     "644",
@@ -136,9 +141,9 @@ test("a home that is there keeps its mode and what else is in it; what is ours i
 });
 
 test("a record that others could read is closed with its next write", async () => {
-  await fileStore(home).keep(record("acme"));
+  await storeAt(home).keep(record("acme"));
   chmodSync(fileOf("acme"), 0o644);
-  await fileStore(home).keep(record("acme", { scope: "more" }));
+  await storeAt(home).keep(record("acme", { scope: "more" }));
   expect(modeOf(fileOf("acme"))).toBe("600");
 });
 
@@ -162,7 +167,9 @@ test("AUTHLINE_HOME moves everything: nothing is written anywhere else", async (
     expect((await authline(argv, { home, env: places, cwd }).done).code).toBe(0);
   }
   expect(tree(elsewhere)).toEqual(["cwd", ...names].sort());
-  expect(tree(home)).toEqual(["connections", "providers", "providers/acme.json"]);
+  expect(layout(home).filter((path) => !path.startsWith("locks/"))).toEqual([
+    ...["audit.ndjson", "connections", "keys", "keys.json", "keys/<id>", "locks", "providers", "providers/acme.json"],
+  ]);
 });
 
 test.each<[string, Record<string, string | undefined>, string]>([
@@ -172,7 +179,7 @@ test.each<[string, Record<string, string | undefined>, string]>([
   ["XDG_CONFIG_HOME is empty", { XDG_CONFIG_HOME: "" }, ".config/authline"],
 ])("where it is when %s", async (_when, env, expected) => {
   const place = join(home, expected);
-  await fileStore(place).keep(record("acme"));
+  await storeAt(place).keep(record("acme"));
   const absolute = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value?.replace("HOME", home)]));
   const { result } = await run(["token", "acme"], { env: { AUTHLINE_HOME: undefined, ...absolute } });
   expect(result.data?.access_token).toBe(TOKEN);
@@ -193,23 +200,23 @@ test("a home behind a symbolic link works, and stays a link", async () => {
 test.each(["con", "aux", "nul", "prn", "com1", "a.b", "a..b", "v1.json", "a.", "x-_.9", "0", "a".repeat(64)])(
   "any name that is allowed can be kept, listed and forgotten: %s",
   async (name) => {
-    const store = fileStore(home);
+    const store = storeAt(home);
     const kept = record(name, { connection: name });
     await store.keep(kept);
     await store.learn({ v: 1, provider: name, definition: {}, secrets: {} });
     await store.keep(record("neighbour"));
     expect(await store.connection(name, name)).toEqual(kept);
-    expect(await store.connections(name)).toEqual([kept]);
+    expect(await store.connections(name)).toEqual([seen(kept)]);
     expect((await store.learned(name))?.provider).toBe(name);
     expect(await store.remove(name, name)).toBe(true);
     expect(await store.remove(name, name)).toBe(false);
     expect(await store.connection(name, name)).toBeUndefined();
-    expect(await store.connections()).toEqual([record("neighbour")]);
+    expect(await store.connections()).toEqual([seen(record("neighbour"))]);
   },
 );
 
 test("records are listed by provider, then by connection, and nothing but records", async () => {
-  const store = fileStore(home);
+  const store = storeAt(home);
   for (const [provider, connection] of [
     ["b", "z"],
     ["b", "a"],
@@ -254,7 +261,7 @@ describe.each(damages)("a record that is %s", (_what, damage) => {
   });
 
   test("is one `store` error for whoever needs it, names the file and quotes nothing", async () => {
-    const { code, message } = await failureOf(fileStore(home).connection("acme", "default"));
+    const { code, message } = await failureOf(storeAt(home).connection("acme", "default"));
     expect(code).toBe("store");
     expect(message).toContain(fileOf("acme"));
     expect(leaks(message, [TOKEN, TOKEN.slice(0, 8)])).toEqual([]); // parsers like to quote how it begins
@@ -262,16 +269,16 @@ describe.each(damages)("a record that is %s", (_what, damage) => {
 
   test("is never overwritten", async () => {
     const before = fingerprint(fileOf("acme"));
-    expect((await failureOf(fileStore(home).keep(record("acme")))).code).toBe("store");
+    expect((await failureOf(storeAt(home).keep(record("acme")))).code).toBe("store");
     expect(fingerprint(fileOf("acme"))).toEqual(before);
   });
 
   test("is listed as a problem, and hides no other", async () => {
-    const store = fileStore(home);
+    const store = storeAt(home);
     await store.keep(record("neighbour"));
     expect(await store.connections()).toEqual([
       { provider: "acme", connection: "default", problem: expect.stringContaining(fileOf("acme")) },
-      record("neighbour"),
+      seen(record("neighbour")),
     ]);
   });
 });
@@ -280,7 +287,7 @@ test("what a provider taught is treated alike", async () => {
   const file = join(home, "providers", "acme.json");
   mkdirSync(join(home, "providers"));
   writeFileSync(file, '{"v":1,"provider":"acme","secrets":{"client_secret":"hush');
-  const store = fileStore(home);
+  const store = storeAt(home);
   const lesson = { v: 1, provider: "acme", definition: {}, secrets: {} } as const;
   for (const call of [store.learned("acme"), store.learn(lesson)]) {
     const { code, message } = await failureOf(call);
@@ -290,7 +297,7 @@ test("what a provider taught is treated alike", async () => {
 });
 
 test("through the binary: exit 74, nothing asked, nothing changed, the rest still works", async () => {
-  await fileStore(home).keep(record("fine"));
+  await storeAt(home).keep(record("fine"));
   writeFileSync(fileOf("broken"), whole.slice(0, -20));
   const before = fingerprint(fileOf("broken"));
   const asked = server.requests.length;
@@ -346,16 +353,16 @@ beforeAll(async () => {
   const directory = join(import.meta.dirname, "..", "node_modules", ".store-test");
   writer = join(directory, "writer.mjs");
   await build({
-    input: join(import.meta.dirname, "..", "src", "store", "file.ts"),
+    input: { store: join(import.meta.dirname, "support", "sealed.ts") },
     platform: "node",
-    output: { file: join(directory, "store.mjs"), format: "esm" },
+    output: { dir: directory, entryFileNames: "[name].mjs", chunkFileNames: "[name]-[hash].mjs", format: "esm" },
     logLevel: "silent",
   });
   writeFileSync(
     writer,
-    `import { fileStore } from "./store.mjs";
+    `import { storeAt } from "./store.mjs";
 const [home, ...records] = process.argv.slice(2);
-const store = fileStore(home);
+const store = storeAt(home);
 for (let round = 0; round < Number(process.env.ROUNDS); round++) {
   const record = JSON.parse(records[round % records.length]);
   const { access_token } = record.secrets;
@@ -394,24 +401,24 @@ test.each<[string, Record<string, string>]>([
   ["a plain shell", {}],
   ["the shell of a snap package", { SNAP: "/snap/code/1" }],
 ])("a reader never sees a part of a record while 200 are written, in %s", async (_where, env) => {
-  await fileStore(home).keep(turns("acme")[0] as Connection);
+  await storeAt(home).keep(turns("acme")[0] as Connection);
   const child = startWriter("acme", 200, env);
   const exited = once(child, "exit");
   let running = true;
   void exited.then(() => {
     running = false;
   });
-  const seen = new Map<string, number>();
+  const looks = new Map<string, number>();
   while (running) {
-    const { scope = "", secrets } = JSON.parse(readFileSync(fileOf("acme"), "utf8")) as Connection;
+    const { scope = "", secrets } = opened(home, "connection", "default@acme") as unknown as Connection;
     expect(secrets.access_token?.length).toBe(SIZE);
     expect(secrets.access_token?.startsWith(`${scope}x`)).toBe(true);
     expect(secrets.refresh_token).toBe(scope);
-    seen.set(scope, (seen.get(scope) ?? 0) + 1);
+    looks.set(scope, (looks.get(scope) ?? 0) + 1);
     await setImmediate();
   }
   expect(await exited).toEqual([0, null]);
-  expect([...seen.keys()].sort()).toEqual(MARKS); // it did look while they changed
+  expect([...looks.keys()].sort()).toEqual(MARKS); // it did look while they changed
   expect(tree(join(home, "connections"))).toEqual(["default@acme.json"]);
 });
 
@@ -422,7 +429,7 @@ test("a writer that is killed leaves a whole record, which can be written again"
     for (let written = 0; written < round; written++) await once(child, "message");
     child.kill("SIGKILL");
     expect(await exited).toEqual([null, "SIGKILL"]);
-    const store = fileStore(home);
+    const store = storeAt(home);
     expect(turns("acme")).toContainEqual(await store.connection("acme", "default"));
     expect(await store.connections()).toHaveLength(1); // what it was writing is not taken for a record
     await store.keep(record("acme"));
@@ -438,7 +445,7 @@ test("two processes that write different connections at once do not meet", async
     [0, null],
   ]);
   const last = MARKS.at(59 % MARKS.length);
-  expect((await fileStore(home).connections()).map((one) => ("scope" in one ? one.scope : one))).toEqual([last, last]);
+  expect((await storeAt(home).connections()).map((one) => ("scope" in one ? one.scope : one))).toEqual([last, last]);
 });
 
 test("logins of several connections at once are all kept", async () => {
@@ -495,7 +502,7 @@ describe.skipIf(noSmallDisk)(`on a full disk${noSmallDisk ? ` (skipped: ${noSmal
     ["no room at all", 0],
     ["room for a part of the new record", 2 * PAGE],
   ])("with %s the old record stays, and the error says why", async (_room, room) => {
-    const store = fileStore(disk);
+    const store = storeAt(disk);
     const old = large("acme", "old", 5 * PAGE);
     await store.keep(old);
     fill(room);

@@ -129,9 +129,8 @@ function checkName(raw: string, name: string): void {
 
 export const provider = { summary: "the provider's name, such as github", required: true, parse: parseName } as const;
 export const optionalProvider = { summary: "only this provider", required: false, parse: parseName } as const;
-/** Undefined where it is not given. */
-export const anyConnection = text("which of several accounts at the provider", "NAME", checkName);
-export const connection = { ...anyConnection, default: "default" } as const;
+/** Undefined where it is not given: the provider's default one. */
+export const connection = text("which of several accounts at the provider; else its default one", "NAME", checkName);
 
 function parseName(raw: string, name: string): string {
   checkName(raw, name);

@@ -1,10 +1,11 @@
 import { loginAction, sessionActions, trySoon } from "../actions.ts";
 import type { Context } from "../context.ts";
+import type { Outcome } from "../flow.ts";
 import type { Asked, Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
-import { Failure, type NextAction } from "../protocol/failure.ts";
+import { Failure, type NextAction, type Warning } from "../protocol/failure.ts";
 import { grants, REDIRECT_URI } from "../providers/definition.ts";
-import type { Session } from "../sessions/session.ts";
+import type { SessionClear } from "../sessions/session.ts";
 import { choice, command, connection, duration, flag, provider, text } from "./command.ts";
 import { checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
 
@@ -34,32 +35,45 @@ export const login = command({
   ],
 
   async *flow(args, ctx) {
-    let session: Session | undefined;
+    let session: SessionClear | undefined;
+    const warnings: Warning[] = []; // of what is done only once, and must not be missed
+    let standard = "default";
     const done = new AbortController();
     try {
-      await ctx.store.prepare();
+      warnings.push(...(await ctx.store.prepare()));
+      standard = await ctx.store.standard(args.provider);
       const { planOf } = await import("../flows/plan.ts");
       const plan = await planOf(args, ctx);
       if (isForNobody(plan)) {
         const { signIn } = await import("../flows/sign_in.ts");
-        return yield* signIn(plan, ctx);
+        return warned(yield* signIn(plan, ctx));
       }
       const { begin, joinOrOpen, takePasted } = await import("../sessions/open.ts");
       session = await joinOrOpen(plan, { fresh: args.new }, ctx);
-      if (args["no-wait"]) return yield* begin(session, ctx);
+      if (args["no-wait"]) return warned(yield* begin(session, ctx));
       const { follow } = await import("../sessions/follow.ts");
       if (args["client-secret-from"] !== "stdin") void takePasted(session, ctx, done.signal);
-      return yield* follow(session.session_id, ctx);
+      return warned(yield* follow(session.session_id, ctx));
     } catch (error) {
-      throw session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again(args));
+      throw warned(session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again(args, standard)));
     } finally {
       done.abort();
+    }
+
+    function warned<T>(end: T): T {
+      if (warnings.length === 0) return end;
+      if (!(end instanceof Failure)) {
+        const outcome = end as Outcome<"login">;
+        return { ...outcome, warnings: [...warnings, ...(outcome.warnings ?? [])] } as T;
+      }
+      const { code, message, details } = end;
+      return new Failure(code, message, { ...details, warnings: [...warnings, ...(details.warnings ?? [])] }) as T;
     }
   },
 });
 
 /** To cancel the command is not to cancel the sign-in: somebody may be about to approve it. */
-const leftOpen = ({ session_id, expires_at }: Session, { signal }: Context) =>
+const leftOpen = ({ session_id, expires_at }: SessionClear, { signal }: Context) =>
   new Failure("cancelled", `Cancelled by ${signal.reason}; the sign-in itself stays open.`, {
     hint: `Until ${expires_at}, authline session wait goes on with it, and authline session cancel ends it.`,
     next_actions: sessionActions(session_id),
@@ -71,8 +85,8 @@ const isForNobody = ({ flow, definition }: Plan) =>
   flow === "client_credentials" || (flow === "auto" && definition.grants?.[0] === "client_credentials");
 
 /** The same command once more: until a login has succeeded, the name alone is not enough. */
-function again(args: Asked): NextAction {
-  const { argv, ...action } = loginAction(args.provider, args.connection);
+function again(args: Asked, standard: string): NextAction {
+  const { argv, ...action } = loginAction(args.provider, args.connection ?? standard, standard);
   const options = ["flow", "scope", "issuer", "client-id", "client-secret-from", "browser", "redirect-uri"] as const;
   const given = options.flatMap((name) => {
     const value = args[name]?.startsWith("cmd:") ? "cmd:{command}" : args[name]; // it may hold a secret of its own

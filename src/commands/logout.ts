@@ -1,70 +1,131 @@
 import { loginAction, whose } from "../actions.ts";
 import type { Context } from "../context.ts";
-import { type Flow, progress } from "../flow.ts";
-import type { Revocation } from "../flows/revoke.ts";
-import { Failure, type Warning } from "../protocol/failure.ts";
-import { anyConnection, command, flag, provider } from "./command.ts";
+import { defined } from "../defined.ts";
+import { about, type Flow, progress } from "../flow.ts";
+import { holdOf } from "../flows/hold.ts";
+import type { DataOf } from "../protocol/data.ts";
+import { asFailure, Failure, type Warning } from "../protocol/failure.ts";
+import { tokenInEnv } from "../providers/environment.ts";
+import type { Connection } from "../store/record.ts";
+import { command, connection, flag, provider } from "./command.ts";
+
+type SignedOut = DataOf<"logout">["connections"][number];
+type Step = SignedOut["steps"][number];
 
 export const logout = command({
   positionals: { provider },
-  options: { connection: anyConnection, all: flag("sign out of every connection of the provider") },
+  options: { connection, all: flag("sign out of every connection of the provider") },
   examples: ["authline logout github", "authline logout github --all"],
 
   async *flow({ provider, connection, all }, ctx) {
     if (all && connection !== undefined) {
       throw new Failure("usage", "--all and --connection contradict each other.", { hint: "Give one of them." });
     }
+    const standard = await ctx.store.standard(provider);
     const names = all
       ? (await ctx.store.connections(provider)).map(({ connection }) => connection)
-      : [connection ?? "default"];
+      : [connection ?? standard];
     if (names.length === 0) await mustBeKnown(provider, ctx);
     const warnings: Warning[] = [];
-    const connections = [];
-    for (const name of names) connections.push(yield* signOut(provider, name, warnings, ctx));
-    return {
-      message: summary(provider, connections.length),
-      warnings,
-      data: { connections },
-    };
+    const connections: SignedOut[] = [];
+    for (const name of names) {
+      connections.push(yield* about({ provider, connection: name }, signOut(provider, name, standard, warnings, ctx)));
+      const given = tokenInEnv(provider, name, name === standard, ctx);
+      if (given) warnings.push({ code: "token_in_env", message: `${given.name} still holds a token: unset it.` });
+    }
+    return { message: summary(provider, connections), warnings, data: { connections } };
   },
 });
 
-function summary(provider: string, count: number): string {
-  if (count === 0) return `Nobody was signed in to ${provider}.`;
-  return count === 1 ? `Signed out of ${provider}.` : `Signed out of ${count} connections of ${provider}.`;
+function summary(provider: string, connections: SignedOut[]): string {
+  const [first, second] = connections;
+  if (!first) return `Nobody was signed in to ${provider}.`;
+  if (second) return `Signed out of ${connections.length} connections of ${provider}.`;
+  const elsewhere = first.sign_out_url ? ` To end the session in the browser too, open ${first.sign_out_url}` : "";
+  return `Signed out of ${provider}.${elsewhere}`;
 }
 
-async function* signOut(provider: string, name: string, warnings: Warning[], ctx: Context): Flow<SignedOut> {
-  const { record, problem } = await readable(provider, name, ctx);
-  if (problem) warnings.push({ code: "unreadable", message: `${problem.message} Its tokens could not be revoked.` });
-  if (!record && !problem) {
-    await mustBeKnown(provider, ctx);
-    throw new Failure("not_found", `Nobody is signed in to ${whose(provider, name)}.`, {
-      hint: "See what there is: authline status",
-      next_actions: [loginAction(provider, name)],
-    });
-  }
-  let revoked: Revocation[] = [];
-  if (record) {
-    const { revoke } = await import("../flows/revoke.ts");
-    revoked = yield* revoke(record, ctx);
-    for (const { token_type_hint, state } of revoked) {
-      if (state === "done") continue;
-      const message =
-        state === "skipped"
-          ? `The ${TOKEN_NAMES[token_type_hint]} stays valid until it ends: revoke it in your account at the provider.`
-          : `The ${TOKEN_NAMES[token_type_hint]} may still be valid: revoke it in your account at the provider.`;
-      warnings.push({ code: `revocation_${state}`, message });
+async function* signOut(
+  provider: string,
+  name: string,
+  standard: string,
+  warnings: Warning[],
+  ctx: Context,
+): Flow<SignedOut> {
+  const who = { provider, connection: name };
+  const lock = yield* holdOf(who, ctx); // a refresh under way may be about to store the token that is to be revoked
+  try {
+    const { record, problem } = await readable(provider, name, ctx);
+    if (problem) warnings.push({ code: "unreadable", message: `${problem.message} Its tokens could not be revoked.` });
+    if (!record && !problem) {
+      await mustBeKnown(provider, ctx);
+      throw new Failure("not_found", `Nobody is signed in to ${whose(provider, name)}.`, {
+        hint: "See what there is: authline status",
+        next_actions: [loginAction(provider, name, standard)],
+      });
     }
+    const steps = record ? yield* atServer(record, warnings, ctx) : [];
+    await ctx.store.remove(provider, name);
+    yield progress("store", "done", `The credential of ${name}@${provider} is deleted from this machine.`);
+    return {
+      ...who,
+      record_status: "absent",
+      steps: [...steps, { step: "local_record", state: "done" }],
+      ...defined({ sign_out_url: record && signOutUrl(record) }),
+    };
+  } finally {
+    lock.release();
   }
-  await ctx.store.remove(provider, name);
-  yield progress("store", "done", `The credential of ${name}@${provider} is deleted from this machine.`);
-  return {
-    provider,
-    connection: name,
-    record_status: "absent",
-    revoked: revoked.map(({ token_type_hint, state }) => ({ token_type_hint, state })),
-  };
+}
+
+/** What becomes of a step that fails is said; the logout goes on. */
+async function* atServer(record: Connection, warnings: Warning[], ctx: Context): Flow<Step[]> {
+  const { revoke } = await import("../flows/revoke.ts");
+  const steps: Step[] = [];
+  for (const { token_type_hint, state } of yield* revoke(record, ctx)) {
+    steps.push({ step: token_type_hint, state });
+    if (state === "done") continue;
+    const message =
+      state === "skipped"
+        ? `The ${TOKEN_NAMES[token_type_hint]} stays valid until it ends: revoke it in your account at the provider.`
+        : `The ${TOKEN_NAMES[token_type_hint]} may still be valid: revoke it in your account at the provider.`;
+    warnings.push({ code: `revocation_${state}`, message });
+  }
+  const client = yield* deleteClient(record, ctx);
+  if (client) steps.push(client);
+  if (client?.state === "failed") {
+    const message = "The client that was registered for this sign-in may still be there: the server did not delete it.";
+    warnings.push({ code: "client_left", message });
+  }
+  return steps;
+}
+
+async function* deleteClient(record: Connection, ctx: Context): Flow<Step | undefined> {
+  const step = "registered_client";
+  try {
+    const { unregister } = await import("../flows/unregister.ts");
+    const isGone = await unregister(record, ctx);
+    if (isGone === undefined) return undefined;
+    if (!isGone) return { step, state: "skipped", reason: "in_use" };
+    yield progress("register", "done", `The client that was registered with ${record.provider} is deleted.`);
+    return { step, state: "done" };
+  } catch (error) {
+    ctx.signal.throwIfAborted();
+    const { message, code } = asFailure(error);
+    yield progress("register", "failed", `The registered client could not be deleted: ${message}`, { reason: code });
+    return { step, state: "failed", reason: code };
+  }
+}
+
+/**
+ * Where a browser ends its own session. Source: OpenID Connect RP-Initiated Logout 1.0 §2; without `id_token_hint`, because
+ * an ID token is nobody's to read: the server asks instead.
+ */
+function signOutUrl({ server, client }: Connection): string | undefined {
+  if (!server.end_session_endpoint) return undefined;
+  const url = new URL(server.end_session_endpoint);
+  url.searchParams.set("client_id", client.client_id);
+  return url.href;
 }
 
 /** Throws `not_found`. */
@@ -74,13 +135,6 @@ async function mustBeKnown(provider: string, ctx: Context): Promise<void> {
 }
 
 const TOKEN_NAMES = { refresh_token: "refresh token", access_token: "access token" };
-
-interface SignedOut {
-  provider: string;
-  connection: string;
-  record_status: "absent";
-  revoked: Pick<Revocation, "token_type_hint" | "state">[];
-}
 
 /** A record that cannot be read can still be deleted. */
 async function readable(provider: string, name: string, ctx: Context) {

@@ -3,8 +3,8 @@ import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { SessionView } from "../protocol/data.ts";
 import { Failure } from "../protocol/failure.ts";
-import { follow, gone } from "../sessions/follow.ts";
-import { isOpen, SESSION_ID, type Session } from "../sessions/session.ts";
+import { follow } from "../sessions/follow.ts";
+import { gone, isOpen, SESSION_ID, type SessionClear } from "../sessions/session.ts";
 
 export const sessionId = {
   summary: "the session, as the stream names it",
@@ -16,13 +16,13 @@ export const sessionId = {
 } as const;
 
 /** Throws `not_found`. A session whose time is up is marked so by whoever looks. */
-export async function sessionAt(id: string, ctx: Context): Promise<Session> {
+export async function sessionAt(id: string, ctx: Context): Promise<SessionClear> {
   const session = ctx.sessions.get(id);
   if (!session) throw gone(id);
   return (await upToDate(session, ctx)) ?? session;
 }
 
-export async function upToDate(session: Session, ctx: Context): Promise<Session | undefined> {
+export async function upToDate(session: SessionClear, ctx: Context): Promise<SessionClear | undefined> {
   const { session_id, state } = session;
   if (state !== "pending" || isOpen(session, ctx.now()) || ctx.sessions.isDriven(session_id)) return session;
   try {
@@ -34,7 +34,7 @@ export async function upToDate(session: Session, ctx: Context): Promise<Session 
   return ctx.sessions.get(session_id);
 }
 
-export function viewOf(session: Session, ctx: Context): SessionView {
+export function viewOf(session: SessionClear, ctx: Context): SessionView {
   const { session_id, provider, connection, state, asked, created_at, expires_at, ended_at } = session;
   const { scope, flow } = asked;
   return {

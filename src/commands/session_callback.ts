@@ -12,17 +12,17 @@ export const sessionCallback = command({
   examples: ["authline session callback sess_9fJ2kQ7mX0aB4cD8eF1gHi --url - < address.txt"],
 
   async *flow({ id, url }, ctx) {
-    const { state, secrets } = await sessionAt(id, ctx);
+    const { state } = await sessionAt(id, ctx);
     if (state !== "pending") {
       throw new Failure("failed", `The sign-in is ${state}: it takes no more addresses.`, { session_id: id });
     }
     const address = (url === "-" ? await onStdin() : url).trim();
-    const saved = secrets.doors.authorization_code;
+    const saved = (await ctx.sessions.whole(id))?.secrets.doors?.authorization_code;
     if (!saved) throw refused("nobody has asked for an address there");
     if (!URL.canParse(address)) throw refused("it is not a whole address, from http:// on");
     const wrong = misfit(new URL(address), saved);
     if (wrong) throw refused(WRONG[wrong]);
-    ctx.sessions.send(id, { callback: address });
+    await ctx.sessions.send(id, { callback: address });
     return yield* recounted(follow(id, ctx, { from: ctx.sessions.events(id).length }));
 
     async function onStdin(): Promise<string> {

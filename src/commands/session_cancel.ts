@@ -1,5 +1,6 @@
 import { Failure } from "../protocol/failure.ts";
-import { follow, gone, recounted } from "../sessions/follow.ts";
+import { follow, recounted } from "../sessions/follow.ts";
+import { gone } from "../sessions/session.ts";
 import { command } from "./command.ts";
 import { sessionAt, sessionId, viewOf } from "./session.ts";
 
@@ -11,7 +12,7 @@ export const sessionCancel = command({
   async *flow({ id }, ctx) {
     const before = await sessionAt(id, ctx);
     if (before.state === "pending") {
-      ctx.sessions.send(id, { cancel: true });
+      await ctx.sessions.send(id, { cancel: true });
       try {
         // Whoever drives it ends it; nobody does: then this process, for that moment.
         yield* recounted(follow(id, ctx, { from: ctx.sessions.events(id).length }));

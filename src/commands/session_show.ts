@@ -1,5 +1,5 @@
 import { sessionActions } from "../actions.ts";
-import type { Session } from "../sessions/session.ts";
+import type { SessionClear } from "../sessions/session.ts";
 import { command } from "./command.ts";
 import { sessionAt, sessionId, viewOf } from "./session.ts";
 
@@ -19,4 +19,4 @@ export const sessionShow = command({
   },
 });
 
-const doorsOf = ({ secrets }: Session) => (secrets.doors.authorization_code ? (["callback"] as const) : []);
+const doorsOf = ({ doors }: SessionClear) => (doors.includes("authorization_code") ? (["callback"] as const) : []);

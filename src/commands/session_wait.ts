@@ -4,7 +4,7 @@ import type { Flow, Outcome } from "../flow.ts";
 import type { PhaseEvent } from "../protocol/event.ts";
 import { follow } from "../sessions/follow.ts";
 import { isWaiting } from "../sessions/open.ts";
-import type { Session } from "../sessions/session.ts";
+import type { SessionClear } from "../sessions/session.ts";
 import { command, count, duration, flag } from "./command.ts";
 import { sessionAt, sessionId } from "./session.ts";
 
@@ -34,7 +34,7 @@ export const sessionWait = command({
 });
 
 async function* watch(
-  session: Session,
+  session: SessionClear,
   { from, hold }: { from: number; hold: boolean },
   ctx: Context,
 ): Flow<Outcome<"login">> {
@@ -57,7 +57,7 @@ const hasListener = (events: PhaseEvent[]) => events.some(({ phase }) => phase =
 /** What `work` ends with, or that it goes on when the time is up. */
 async function* within(
   seconds: number,
-  session: Session,
+  session: SessionClear,
   ctx: Context,
   work: (inner: Context) => Flow<Outcome<"login">>,
 ): Flow<Outcome<"login">> {
@@ -78,7 +78,7 @@ async function* within(
   }
 }
 
-const pending = ({ session_id, provider, connection, expires_at }: Session): Outcome<"login"> => ({
+const pending = ({ session_id, provider, connection, expires_at }: SessionClear): Outcome<"login"> => ({
   status: "pending",
   message: "The sign-in is still open.",
   data: { provider, connection, record_status: "pending", session_id, expires_at },

@@ -1,7 +1,11 @@
 import { loginAction } from "../actions.ts";
+import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { ConnectionStatus } from "../protocol/data.ts";
-import { type Connection, recordStatus } from "../store/record.ts";
+import { asFailure } from "../protocol/failure.ts";
+import { tokenInEnv } from "../providers/environment.ts";
+import { type ConnectionView, recordStatus } from "../store/record.ts";
+import type { Unreadable } from "../store/store.ts";
 import { command, optionalProvider } from "./command.ts";
 
 export const status = command({
@@ -10,34 +14,46 @@ export const status = command({
   examples: ["authline status", "authline status github"],
 
   async *flow({ provider }, ctx) {
-    const found = await ctx.store.connections(provider);
-    const connections = found.map((record) => ("problem" in record ? unreadable(record) : describe(record, ctx.now())));
+    const stored = (await ctx.store.connections(provider)).map((record) => describe(record, ctx.now()));
+    const given = await fromEnv(provider, stored, ctx);
+    // A token in the environment is what `token` hands out, whatever is stored under the name.
+    const connections = [...stored.filter((one) => !given.some((other) => isSame(one, other))), ...given].sort(byName);
     if (provider !== undefined && connections.length === 0) {
       const { definitionOf } = await import("../providers/lookup.ts");
       definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
-      connections.push({ provider, connection: "default", record_status: "absent" });
+      const connection = await ctx.store.standard(provider);
+      connections.push({ provider, connection, record_status: "absent" });
     }
-    const usable = connections.filter(
-      ({ record_status }) => record_status === "connected" || record_status === "expired",
-    );
-    const needy = connections.filter(
-      ({ record_status, problem }) => record_status !== "connected" && !problem && record_status !== "expired",
-    );
+    const usable = connections.filter(({ record_status }) => USABLE.has(record_status));
+    const needy = connections.filter(({ record_status, problem }) => !USABLE.has(record_status) && !problem);
+    const actions = needy.slice(0, 5).map(async ({ provider, connection }) => {
+      return loginAction(provider, connection, await ctx.store.standard(provider));
+    });
+    const { key, fault } = keyInUse(ctx);
+    const problems = [...connections.flatMap(({ problem }) => problem ?? []), ...(fault ? [fault.message] : [])];
     return {
       message:
         connections.length === 0
           ? "Nobody is signed in anywhere."
-          : provider !== undefined && found.length === 0
+          : provider !== undefined && connections.every(({ record_status }) => record_status === "absent")
             ? `Nobody is signed in to ${provider}.`
             : `${usable.length} of ${connections.length} connection${connections.length === 1 ? "" : "s"} can be used.`,
-      data: { connections },
-      warnings: connections.flatMap(({ problem }) => (problem ? [{ code: "unreadable", message: problem }] : [])),
-      next_actions: needy.slice(0, 5).map(({ provider, connection }) => loginAction(provider, connection)),
+      data: { connections, ...defined({ key }) },
+      warnings: problems.map((message) => ({ code: "unreadable", message })),
+      next_actions: await Promise.all(actions),
     };
   },
 });
 
-function describe(record: Connection, now: Date): ConnectionStatus {
+const USABLE: ReadonlySet<string> = new Set(["connected", "expired"]);
+
+const isSame = (one: ConnectionStatus, other: ConnectionStatus) =>
+  one.provider === other.provider && one.connection === other.connection;
+const byName = (one: ConnectionStatus, other: ConnectionStatus) =>
+  `${one.provider}@${one.connection}` < `${other.provider}@${other.connection}` ? -1 : 1;
+
+function describe(record: ConnectionView | Unreadable, now: Date): ConnectionStatus {
+  if ("problem" in record) return { ...record, record_status: "unreadable" };
   const { provider, connection, server, client, flow, scope, expires_at, refreshable, account, updated_at } = record;
   return {
     provider,
@@ -52,5 +68,32 @@ function describe(record: Connection, now: Date): ConnectionStatus {
   };
 }
 
-const unreadable = ({ provider, connection, problem }: { provider: string; connection: string; problem: string }) =>
-  ({ provider, connection, record_status: "unreadable", problem }) as const;
+/** The tokens that the environment holds for the providers that are known by name. */
+async function fromEnv(
+  asked: string | undefined,
+  stored: ConnectionStatus[],
+  ctx: Context,
+): Promise<ConnectionStatus[]> {
+  const { builtInNames } = await import("../providers/lookup.ts");
+  const providers = asked ? [asked] : new Set([...stored.map(({ provider }) => provider), ...builtInNames()]);
+  const given: ConnectionStatus[] = [];
+  for (const provider of providers) {
+    const standard = await ctx.store.standard(provider);
+    const names = stored.filter((one) => one.provider === provider).map(({ connection }) => connection);
+    for (const connection of new Set([standard, ...names])) {
+      if (!tokenInEnv(provider, connection, connection === standard, ctx)) continue;
+      given.push({ provider, connection, record_status: "connected", source: "env" });
+    }
+  }
+  return given;
+}
+
+/** What is known of the connections is told even where the list of keys cannot be read. */
+function keyInUse({ keys }: Context) {
+  try {
+    const list = keys.list();
+    return { key: list?.keys.find(({ id }) => id === list.current) };
+  } catch (error) {
+    return { fault: asFailure(error) };
+  }
+}

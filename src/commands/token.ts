@@ -1,8 +1,14 @@
 import { loginAction, loginCommand, whose } from "../actions.ts";
+import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
+import type { Outcome } from "../flow.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-import { recordStatus, timeToLive } from "../store/record.ts";
+import { tokenInEnv } from "../providers/environment.ts";
+import { type Connection, recordStatus, timeToLive } from "../store/record.ts";
 import { command, connection, duration, flag, provider } from "./command.ts";
+
+/** With a token that is still good nobody waits for long; without one, longer than another process is patient with a server. */
+const PATIENCE = { good: { turn: 8, server: 4 }, dead: { turn: 75, server: 30 } };
 
 export const token = command({
   positionals: { provider },
@@ -16,17 +22,28 @@ export const token = command({
     "authline token github --connection work --min-ttl 10m",
   ],
 
-  async *flow({ provider, connection: name, "min-ttl": minTtl, refresh: force }, ctx) {
+  async *flow({ provider, connection: asked, "min-ttl": minTtl, refresh: force }, ctx) {
+    const standard = await ctx.store.standard(provider);
+    const name = asked ?? standard;
+    const given = tokenInEnv(provider, name, name === standard, ctx);
+    if (given) return handedThrough(provider, name, given);
+
     const stored = await ctx.store.connection(provider, name);
     if (!stored) throw await nothingStored();
-    const next_actions = [loginAction(provider, name)];
+    const again = { hint: `Sign in again: ${loginCommand(provider, name, standard)}`, next_actions: [login()] };
     const ttl = timeToLive(stored, ctx.now());
     const status = recordStatus(stored, ctx.now());
+    if (stored.end) {
+      const { hasEnded } = await import("../flows/refresh.ts");
+      const { code, message, details } = hasEnded(stored);
+      throw new Failure(code, message, { ...details, ...again });
+    }
     if (status === "revoked") {
-      throw new Failure("auth_expired", `The credential for ${provider} has ended: somebody has to sign in again.`, {
-        hint: `Sign in again: ${loginCommand(provider, name)}`,
-        next_actions,
-      });
+      throw new Failure(
+        "auth_expired",
+        `The credential for ${provider} has ended: somebody has to sign in again.`,
+        again,
+      );
     }
 
     const warnings: Warning[] = [];
@@ -34,46 +51,61 @@ export const token = command({
     const wanted = force || ttl < minTtl;
     if (wanted && stored.refreshable) {
       const { refresh } = await import("../flows/refresh.ts");
+      const patience = force || ttl <= 0 ? PATIENCE.dead : PATIENCE.good;
       try {
-        connection = yield* refresh(stored, ctx);
+        connection = yield* refresh(stored, patience, ctx);
       } catch (error) {
         ctx.signal.throwIfAborted();
         if (!(error instanceof Failure)) throw error;
-        if (error.code === "auth_expired") {
-          const hint = `Sign in again: ${loginCommand(provider, name)}`;
-          throw new Failure(error.code, error.message, { ...error.details, hint, next_actions });
+        if (error.code === "auth_expired" || error.code === "auth_required") {
+          throw new Failure(error.code, error.message, { ...error.details, ...again });
         }
         // A server's bad moment must not cost a token that is still good, unless a fresh one was asked for by name.
-        if (force || ttl <= 0 || !error.retryable) throw error;
+        if (force || timeToLive(stored, ctx.now()) <= 0 || !error.retryable) throw error;
         warnings.push({ code: "refresh_failed", message: `${error.message} The stored token is handed out as it is.` });
       }
     } else if (wanted) {
       const message = "The server gave no refresh token for this credential: the stored token is handed out as it is.";
       warnings.push({ code: "not_refreshable", message });
     }
+    return handedOut(connection, connection !== stored, warnings, ctx);
 
-    const left = timeToLive(connection, ctx.now());
-    const { token_type, scope, expires_at, secrets } = connection;
-    return {
-      message: `Access token for ${provider}${connection.account ? ` (${connection.account})` : ""}.`,
-      warnings,
-      data: {
-        provider,
-        connection: name,
-        access_token: secrets.access_token ?? "",
-        token_type,
-        ...defined({ scope, expires_at, expires_in: expires_at === undefined ? undefined : Math.floor(left) }),
-        refreshed: connection !== stored,
-      },
-    };
+    function login() {
+      return loginAction(provider, name, standard);
+    }
 
     async function nothingStored(): Promise<Failure> {
       const { definitionOf } = await import("../providers/lookup.ts");
       definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
       return new Failure("auth_required", `Nobody is signed in to ${whose(provider, name)}.`, {
-        hint: `Sign in first: ${loginCommand(provider, name)}`,
-        next_actions: [loginAction(provider, name)],
+        hint: `Sign in first: ${loginCommand(provider, name, standard)}`,
+        next_actions: [login()],
       });
     }
   },
 });
+
+function handedOut(record: Connection, refreshed: boolean, warnings: Warning[], ctx: Context): Outcome<"token"> {
+  const { provider, connection, account, token_type, scope, expires_at, secrets } = record;
+  const left = timeToLive(record, ctx.now());
+  return {
+    message: `Access token for ${provider}${account ? ` (${account})` : ""}.`,
+    warnings,
+    data: {
+      provider,
+      connection,
+      access_token: secrets.access_token ?? "",
+      token_type,
+      ...defined({ scope, expires_at, expires_in: expires_at === undefined ? undefined : Math.floor(left) }),
+      refreshed,
+      source: "store",
+    },
+  };
+}
+
+/** What the environment gives is handed out as it is: nothing is known of it, and nothing of it is kept. */
+const handedThrough = (provider: string, connection: string, { name, value }: { name: string; value: string }) =>
+  ({
+    message: `Access token for ${provider}, from ${name}.`,
+    data: { provider, connection, access_token: value, token_type: "bearer", refreshed: false, source: "env" },
+  }) satisfies Outcome<"token">;

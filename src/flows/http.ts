@@ -10,17 +10,20 @@ import { Failure } from "../protocol/failure.ts";
 import { isSecureUrl } from "../providers/definition.ts";
 
 const TIMEOUT_SECONDS = 30;
+/** For what is a courtesy to the server, and is waited for by somebody who wants to be gone. */
+export const PARTING_SECONDS = 10;
 const MAX_BODY = 1024 * 1024;
 
 /** A fetch for oauth4webapi, whose every refusal is a Failure that names the host. */
-export function guardedFetch(ctx: Pick<Context, "fetch" | "signal">) {
+export function guardedFetch(ctx: Pick<Context, "fetch" | "signal">, seconds = TIMEOUT_SECONDS) {
   return async (url: string, init: object): Promise<Response> => {
     if (!isSecureUrl(url)) {
       throw new Failure("provider", `Refused to talk to ${originOf(url)}: it is not https.`, {
         hint: "Plain http is accepted on this machine's loopback only.",
+        reason: "not_sent",
       });
     }
-    const timeout = AbortSignal.timeout(TIMEOUT_SECONDS * 1000);
+    const timeout = AbortSignal.timeout(seconds * 1000);
     const signal = AbortSignal.any([ctx.signal, timeout]);
     const host = new URL(url).host;
     try {
@@ -32,15 +35,18 @@ export function guardedFetch(ctx: Pick<Context, "fetch" | "signal">) {
       if (error instanceof TypeError && (error.cause as Error | undefined)?.message === "bad port") {
         throw new Failure("config", `${host} cannot be asked: its port is one that no web client uses.`, {
           cause: error,
+          reason: "not_sent",
         });
       }
-      const why = timeout.aborted ? `no answer within ${TIMEOUT_SECONDS} s` : reasonOf(error);
+      const reason = timeout.aborted ? "timeout" : reasonOf(error);
+      const why = timeout.aborted ? `no answer within ${seconds} s` : reason;
       const isGarbled = /^(HPE|Z|ERR__ERROR)_/.test(why);
       throw new Failure(
         "network",
         isGarbled ? `${host} does not speak HTTP (${why}).` : `Could not reach ${host} (${why}).`,
         {
           cause: error,
+          reason,
           hint: "Check the address and your connection, then run the command again.",
         },
       );
@@ -86,6 +92,7 @@ async function readWhole(response: Response, host: string): Promise<Response> {
 /**
  * - An OAuth answer in form encoding becomes JSON (GitHub, unless asked).
  * - An error under HTTP 200 becomes HTTP 400 (GitHub; Slack with `"ok":false`). Source: RFC 6749 §5.2.
+ * - A dead refresh token is `invalid_grant`, also where it is called otherwise (GitHub): a credential ends by that word.
  * - A challenge beside an OAuth error is dropped, because the error says more.
  * - A member that is null is not there; nor is an `interval` of 0; one that is a string becomes a number.
  */
@@ -94,7 +101,8 @@ function normalise(text: string, status: number, headers: Headers): Response {
   if (!answer) return new Response(text, { status, headers });
 
   for (const [name, value] of Object.entries(answer)) if (value === null) delete answer[name];
-  const { error, error_description, interval, access_token } = answer;
+  const { error_description, interval, access_token } = answer;
+  const error = answer["error"] === "bad_refresh_token" ? "invalid_grant" : answer["error"];
   if (typeof interval === "string" && /^\d{1,9}$/.test(interval)) answer["interval"] = Number(interval);
   if (answer["interval"] === 0) delete answer["interval"];
   const failed = typeof error === "string" && access_token === undefined;

@@ -5,9 +5,10 @@ import { defined } from "../defined.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import type { Warning } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
-import type { Connection } from "../store/record.ts";
+import type { Connection, ConnectionView } from "../store/record.ts";
 import { accountName } from "./account.ts";
 import type { GrantRequest } from "./grant.ts";
+import { holdOf } from "./hold.ts";
 import type { Plan } from "./plan.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -26,35 +27,45 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
   const { access_token, refresh_token, id_token, token_type, expires_at, subject } = tokens;
   const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
   const account = await accountName(definition, tokens, ctx);
-  const before = await ctx.store.connection(provider, connection);
-  const now = ctx.now().toISOString();
-  const record: Connection = {
-    ...defined({ scope, requested_scope, account, subject, expires_at, quirks: definition.quirks }),
-    ...defined({ session_id: continuity?.session_id }),
-    v: 1,
-    provider,
-    connection,
-    flow,
-    server: as as Connection["server"],
-    client: { client_id, token_endpoint_auth_method },
-    token_type,
-    created_at: before?.created_at ?? now,
-    updated_at: now,
-    refreshable: refresh_token !== undefined || flow === "client_credentials",
-    secrets: defined({ access_token, refresh_token, id_token, client_secret }),
-  };
-  const { grants: _, ...definitionTaught } = plan.taught;
-  await ctx.store.learn({
-    v: 1,
-    provider,
-    // `auto` would never come upon client credentials by itself
-    definition: { ...definitionTaught, ...(flow === "client_credentials" && { grants: [flow] }) },
-    client: { client_id },
-    secrets: defined({ client_secret }),
-  });
-  await ctx.store.keep(record); // last: whoever takes over sees by it that all is done
-  yield progress("store", "done", "The credential is stored.");
-  return outcomeOf(record, definition.display_name);
+  const lock = yield* holdOf({ provider, connection }, ctx); // a refresh of what was there before may be under way
+  try {
+    const record = await written();
+    yield progress("store", "done", "The credential is stored.");
+    return outcomeOf(record, definition.display_name, await ctx.store.standard(provider));
+  } finally {
+    lock.release();
+  }
+
+  async function written(): Promise<Connection> {
+    const before = await ctx.store.glance(provider, connection);
+    const now = ctx.now().toISOString();
+    const record: Connection = {
+      ...defined({ scope, requested_scope, account, subject, expires_at, quirks: definition.quirks }),
+      ...defined({ session_id: continuity?.session_id }),
+      v: 1,
+      provider,
+      connection,
+      flow,
+      server: as as Connection["server"],
+      client: { client_id, token_endpoint_auth_method },
+      token_type,
+      created_at: before?.created_at ?? now,
+      updated_at: now,
+      refreshable: refresh_token !== undefined || flow === "client_credentials",
+      secrets: defined({ access_token, refresh_token, id_token, client_secret }),
+    };
+    const { grants: _, ...definitionTaught } = plan.taught;
+    await ctx.store.learn({
+      v: 1,
+      provider,
+      // `auto` would never come upon client credentials by itself
+      definition: { ...definitionTaught, ...(flow === "client_credentials" && { grants: [flow] }) },
+      client: { client_id },
+      secrets: defined({ client_secret }),
+    });
+    await ctx.store.keep(record); // last: whoever takes over sees by it that all is done
+    return record;
+  }
 }
 
 /** A list that is cut would say something else. */
@@ -64,7 +75,7 @@ const TOO_MUCH = {
 };
 
 /** How a login ended whose credential is this record. */
-export function outcomeOf(record: Connection, displayName: string): Outcome<"login"> {
+export function outcomeOf(record: ConnectionView, displayName: string, standard: string): Outcome<"login"> {
   const { provider, connection, scope, requested_scope, expires_at, account, session_id } = record;
   const fits = (scope?.length ?? 0) <= 1000;
   return {
@@ -79,7 +90,7 @@ export function outcomeOf(record: Connection, displayName: string): Outcome<"log
     next_actions: [
       {
         id: "token",
-        argv: ["authline", "token", ...naming(provider, connection)],
+        argv: ["authline", "token", ...naming(provider, connection, standard)],
         description: "Get the access token.",
       },
     ],

@@ -4,15 +4,17 @@ import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
 import { type Definition, type Grant as GrantName, REDIRECT_URI } from "../providers/definition.ts";
+import { clientInEnv, secretInEnv } from "../providers/environment.ts";
 import { definitionOf, findDefinition, isSameIssuer } from "../providers/lookup.ts";
-import type { Learned } from "../store/record.ts";
+import type { LearnedView } from "../store/record.ts";
 import type { GrantRequest } from "./grant.ts";
 import { readSecret } from "./secret.ts";
 
 /** What the flags said. */
 export interface Asked {
   provider: string;
-  connection: string;
+  /** Undefined: the provider's default one. */
+  connection: string | undefined;
   flow: "auto" | GrantName;
   scope: string | undefined;
   issuer: string | undefined;
@@ -35,13 +37,15 @@ export interface Plan {
   browser: GrantRequest["browser"];
   deadline: Date;
   /** What is to be remembered of the provider when the login has succeeded. */
-  taught: Learned["definition"];
+  taught: LearnedView["definition"];
 }
 
 export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
-  const { provider, connection, flow, issuer, browser, timeout } = asked;
+  const { provider, flow, issuer, browser, timeout } = asked;
+  const standard = await ctx.store.standard(provider);
+  const connection = asked.connection ?? standard;
   const learned = await ctx.store.learned(provider);
-  const before = await ctx.store.connection(provider, connection);
+  const before = await ctx.store.glance(provider, connection);
   const definition = definitionOf(provider, learned, issuer);
   const same = isSameIssuer(definition.issuer, findDefinition(provider, learned)?.issuer);
   const known = same ? learned : undefined; // a client and its secret belong to their issuer
@@ -51,7 +55,7 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
     connection,
     flow,
     definition,
-    client: await givenClient(asked, definition, known, ctx),
+    client: await givenClient(asked, naming(provider, connection, standard), definition, known, ctx),
     scope: asked.scope ?? (same ? before?.requested_scope : undefined) ?? definition.scope,
     redirectUri: redirectUri ?? definition.redirect_uri ?? REDIRECT_URI,
     browser,
@@ -63,9 +67,15 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
   };
 }
 
-/** The client that was given now, or the one that the last login of this provider was given. */
-async function givenClient(args: Asked, definition: Definition, known: Learned | undefined, ctx: Context) {
-  const client_id = args["client-id"] ?? known?.client?.client_id;
+/** The client that was given now, or in the environment, or to the last login of this provider. */
+async function givenClient(
+  args: Asked,
+  whose: string[],
+  definition: Definition,
+  known: LearnedView | undefined,
+  ctx: Context,
+) {
+  const client_id = args["client-id"] ?? clientInEnv(args.provider, ctx).client_id ?? known?.client?.client_id;
   if (client_id === undefined) {
     const where = definition.client_registration;
     throw new Failure("config", `A client ID is needed to sign in to ${definition.display_name}.`, {
@@ -75,14 +85,18 @@ async function givenClient(args: Asked, definition: Definition, known: Learned |
       next_actions: [
         {
           id: "login",
-          argv: ["authline", "login", ...naming(args.provider, args.connection), "--client-id", "{client_id}"],
+          argv: ["authline", "login", ...whose, "--client-id", "{client_id}"],
           description: `Sign in to ${args.provider} with your client.`,
         },
       ],
     });
   }
   const source = args["client-secret-from"];
-  const remembered = client_id === known?.client?.client_id ? known.secrets.client_secret : undefined;
-  const client_secret = source === undefined ? remembered : await readSecret(source, "--client-secret-from", ctx);
+  if (source !== undefined) {
+    return { client_id, client_secret: await readSecret(source, "--client-secret-from", ctx) };
+  }
+  const isKnown = client_id === known?.client?.client_id;
+  const client_secret =
+    secretInEnv(args.provider, client_id, ctx) ?? (isKnown ? await ctx.store.clientSecret(args.provider) : undefined);
   return defined({ client_id, client_secret });
 }

@@ -6,6 +6,7 @@ import { asFailure } from "../protocol/failure.ts";
 import type { Connection } from "../store/record.ts";
 import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
+import { PARTING_SECONDS } from "./http.ts";
 import { partiesOf } from "./refresh.ts";
 import { http } from "./server.ts";
 
@@ -53,10 +54,10 @@ export async function* revoke(connection: Connection, ctx: Context): Flow<Revoca
 }
 
 async function revokeOne(connection: Connection, hint: string, token: string, ctx: Context): Promise<void> {
-  const { as, client } = partiesOf(connection);
+  const { as, client } = partiesOf(connection, ctx);
   await asking("The revocation endpoint", async () => {
     const response = await oauth.revocationRequest(as, client, authentication(client), token, {
-      ...http(ctx),
+      ...http(ctx, PARTING_SECONDS),
       additionalParameters: { token_type_hint: hint },
     });
     await oauth.processRevocationResponse(response);

@@ -18,9 +18,9 @@ import { withQuirks } from "./quirks.ts";
 export type AuthorizationServer = oauth.AuthorizationServer;
 
 /** The options that every request of oauth4webapi takes here. http() has its own, stricter rule on https. */
-export function http(ctx: Context) {
+export function http(ctx: Pick<Context, "fetch" | "signal">, seconds?: number) {
   return {
-    [oauth.customFetch]: guardedFetch(ctx),
+    [oauth.customFetch]: guardedFetch(ctx, seconds),
     [oauth.allowInsecureRequests]: true,
     headers: { "user-agent": "authline" },
   };
@@ -64,7 +64,8 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
   }
 }
 
-async function discover(issuer: string, ctx: Context): Promise<object> {
+/** What a server publishes of itself, as it stands there. */
+export async function discover(issuer: string, ctx: Pick<Context, "fetch" | "signal">): Promise<object> {
   const asked = new URL(issuer);
   for (const algorithm of ["oidc", "oauth2"] as const) {
     const response = await oauth.discoveryRequest(asked, { algorithm, ...http(ctx) });

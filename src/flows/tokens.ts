@@ -32,10 +32,13 @@ interface Reading {
   scope: string | undefined;
 }
 
-/** `response` is needed for the ID token's signature: oauth4webapi remembers the token by it. */
+/**
+ * `response` is needed for the ID token's signature: oauth4webapi remembers the token by it. Without it only the claims are
+ * checked, which will do for what came straight from the token endpoint (OIDC Core §3.1.3.7, 6).
+ */
 export async function tokensFrom(
   answer: oauth.TokenEndpointResponse,
-  response: Response,
+  response: Response | undefined,
   { as, scope }: Reading,
   ctx: Context,
 ): Promise<Tokens> {
@@ -53,7 +56,7 @@ export async function tokensFrom(
     throw new Failure("provider", "The token endpoint broke the protocol: token_type is not Bearer.");
   }
   const claims = oauth.getValidatedIdTokenClaims(answer);
-  if (claims) await verifySignature(as, response, ctx);
+  if (claims && response) await verifySignature(as, response, ctx);
   const endless = expires_in === undefined || expires_in >= CENTURY;
   return defined({
     access_token,
@@ -67,7 +70,7 @@ export async function tokensFrom(
   });
 }
 
-/** Over TLS from the token endpoint a signature may be skipped (OIDC Core §3.1.3.7); it is not, here. */
+/** Over TLS from the token endpoint a signature may be skipped (OIDC Core §3.1.3.7); at a login it is not. */
 async function verifySignature(as: AuthorizationServer, response: Response, ctx: Context): Promise<void> {
   try {
     await oauth.validateApplicationLevelSignature(as, response, http(ctx));

@@ -5,6 +5,7 @@
  * Rule: a secret stands in exactly one place, `token.access_token`.
  */
 import * as z from "zod/mini";
+import { AuditEntry } from "./audit.ts";
 import { httpUrl, lazily, text, timestamp } from "./shapes.ts";
 
 /** `pending`, `connected`, `expired` (refresh possible), `revoked` (login needed), `absent`; `unreadable`: who knows. */
@@ -25,9 +26,25 @@ const ConnectionStatus = lazily(() =>
     refreshable: z.optional(z.boolean()),
     account: z.optional(text()),
     updated_at: z.optional(timestamp()),
+    /** `env`: AUTHLINE_TOKEN_<PROVIDER> is handed out, whatever is stored. */
+    source: z.optional(z.enum(["store", "env"])),
     /** Why a record that is there cannot be used. */
     problem: z.optional(text()),
   }),
+);
+
+const inList = () => ({
+  ...whose,
+  /** The one that is meant where none is named. */
+  default: z.boolean(),
+  record_status: RecordStatus,
+  account: z.optional(text()),
+  expires_at: z.optional(timestamp()),
+});
+
+/** The key that secrets are sealed with: where it is, and a name that tells nothing of it. */
+const Key = lazily(() =>
+  z.object({ source: z.enum(["env", "keyring", "file"]), id: z.string(), created_at: timestamp() }),
 );
 
 const SessionView = lazily(() =>
@@ -94,23 +111,61 @@ export const outcomes = {
       expires_at: z.optional(timestamp()),
       expires_in: z.optional(z.int()),
       refreshed: z.boolean(),
+      /** Where it came from: the store, or AUTHLINE_TOKEN_<PROVIDER>. */
+      source: z.enum(["store", "env"]),
     }),
   ),
-  status: lazily(() => z.object({ connections: z.array(ConnectionStatus()) })),
+  status: lazily(() =>
+    z.object({
+      connections: z.array(ConnectionStatus()),
+      /** What the secrets are sealed with, once there are some. */
+      key: z.optional(Key()),
+    }),
+  ),
   logout: lazily(() =>
     z.object({
       connections: z.array(
         z.object({
           ...whose,
           record_status: RecordStatus,
-          /** What became of each token at the server. */
-          revoked: z.array(z.object({ token_type_hint: z.string(), state: z.enum(["done", "skipped", "failed"]) })),
+          /** What was done: `refresh_token` and `access_token` revoked, `registered_client` and `local_record` deleted. */
+          steps: z.array(
+            z.object({
+              step: z.enum(["refresh_token", "access_token", "registered_client", "local_record"]),
+              state: z.enum(["done", "skipped", "failed"]),
+              reason: z.optional(text(60)),
+            }),
+          ),
+          /** Where a browser ends its own session with the server. */
+          sign_out_url: z.optional(httpUrl()),
         }),
       ),
     }),
   ),
+  doctor: lazily(() =>
+    z.object({
+      /** No check has failed. */
+      healthy: z.boolean(),
+      checks: z.array(
+        z.object({
+          check: z.string(),
+          state: z.enum(["ok", "warning", "failed", "skipped"]),
+          message: text(1200),
+          /** The command that mends it, for a shell. */
+          fix: z.optional(text(4000)),
+          /** What it is about, where that is one thing: a path, an issuer, a session. */
+          subject: z.optional(text(1200)),
+        }),
+      ),
+    }),
+  ),
+  connections: lazily(() => z.object({ connections: z.array(z.object(inList())) })),
+  connection: lazily(() => z.object({ ...inList(), renamed_from: z.optional(text()) })),
+  /** `resealed`: how many records; `left`: how many cannot be opened, for which the old key is kept. */
+  rekey: lazily(() => z.object({ key: Key(), resealed: z.int(), left: z.int() })),
   sessions: lazily(() => z.object({ sessions: z.array(SessionView()) })),
   session: SessionView,
+  audit: lazily(() => z.object({ entries: z.array(AuditEntry()) })),
   /** `text` is what a person reads, `commands` what a program reads. */
   help: lazily(() => z.object({ text: z.string(), commands: z.array(CommandHelp()), options: z.array(Option()) })),
   version: lazily(() => z.object({ version: z.string(), contract: z.int(), node: z.string() })),

@@ -5,6 +5,7 @@
  * here, on its way through the schema; fields that are not declared here never get out.
  */
 import * as z from "zod/mini";
+import { AuditEntry } from "./audit.ts";
 import { type DataOf, type Kind, outcomes } from "./data.ts";
 import { type Code, codes } from "./failure.ts";
 import { amount, httpUrl, lazily, sentence, text, timestamp, uint } from "./shapes.ts";
@@ -24,6 +25,8 @@ export const steps = [
   "lock",
   "store",
   "revoke",
+  "audit",
+  "check",
 ] as const;
 export const Step = z.enum(steps);
 
@@ -86,6 +89,8 @@ export const notices = {
       retry_in: z.optional(amount()),
       remaining: z.optional(uint()),
       reason: z.optional(text()),
+      /** With the step `audit`: a line of the audit log. */
+      entry: z.optional(AuditEntry()),
     }),
   ),
 };
@@ -113,6 +118,7 @@ const problem = <C extends z.ZodMiniType>(code: C) =>
     oauth_error: z.optional(text(100)),
     oauth_error_description: z.optional(text(600)),
     http_status: z.optional(uint()),
+    reason: z.optional(text(60)),
   });
 
 /** The results that say why there is no outcome. */
@@ -152,6 +158,10 @@ export interface Belonging {
   session_id?: string;
   /** A line that is shown again, or that was written to the session's log first, keeps the stamp that it has there. */
   replayed?: { seq: number; time: string };
+  /** What another process has done and said: it is only shown again. */
+  again?: true;
+  /** The credential that it is about, where the command does not name it. */
+  whose?: { provider: string; connection: string };
 }
 
 type Stamped = "v" | "seq" | "time" | "command" | "session_id";

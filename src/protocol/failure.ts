@@ -62,6 +62,8 @@ export interface FailureDetails {
   oauth_error?: string | undefined;
   oauth_error_description?: string | undefined;
   http_status?: number | undefined;
+  /** What exactly it was, for programs: a word of ours, or the system's code for a network error. */
+  reason?: string | undefined;
   next_actions?: NextAction[] | undefined;
   warnings?: Warning[] | undefined;
   /** As of any line: see `Belonging` in event.ts. */

@@ -43,7 +43,17 @@ export type Body = Notice | ResultBody;
 export const MAX_LINE = 4096;
 
 /** The outcomes whose data is a document, a list or a token, and so may need a longer line. */
-const LONG: ReadonlySet<Kind> = new Set(["help", "schema", "status", "sessions", "logout", "token"]);
+const LONG: ReadonlySet<Kind> = new Set([
+  "help",
+  "schema",
+  "status",
+  "connections",
+  "sessions",
+  "logout",
+  "token",
+  "doctor",
+  "audit",
+]);
 
 export type Machine = (state: State, stamp: Stamp, body: Body) => Transition;
 

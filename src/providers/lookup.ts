@@ -1,7 +1,7 @@
 /** Finds a provider's definition: the built-in one, what earlier logins taught, what this command was told. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Failure } from "../protocol/failure.ts";
-import type { Learned } from "../store/record.ts";
+import type { LearnedView } from "../store/record.ts";
 import { Definition } from "./definition.ts";
 
 const CATALOGUE = new URL("./catalogue/", import.meta.url);
@@ -20,7 +20,11 @@ export function builtInNames(): string[] {
 }
 
 /** The definition to use for `name`; later layers win. Undefined when no layer says where the provider is. */
-export function findDefinition(name: string, learned: Learned | undefined, issuer?: string): Definition | undefined {
+export function findDefinition(
+  name: string,
+  learned: LearnedView | undefined,
+  issuer?: string,
+): Definition | undefined {
   const known = layered(
     name,
     layered(name, builtIn(name), learned?.definition),
@@ -30,7 +34,7 @@ export function findDefinition(name: string, learned: Learned | undefined, issue
 }
 
 /** The same; throws `not_found` instead. */
-export function definitionOf(name: string, learned: Learned | undefined, issuer?: string): Definition {
+export function definitionOf(name: string, learned: LearnedView | undefined, issuer?: string): Definition {
   const found = findDefinition(name, learned, issuer);
   if (found) return found;
   throw new Failure("not_found", `No provider is called "${name}".`, {
@@ -42,7 +46,7 @@ export function definitionOf(name: string, learned: Learned | undefined, issuer?
  * Another issuer is another server: what was known of the first one's endpoints must not be used for it, or a token
  * would go astray.
  */
-function layered(name: string, below: Definition | undefined, above: Learned["definition"] = {}): Definition {
+function layered(name: string, below: Definition | undefined, above: LearnedView["definition"] = {}): Definition {
   const base: Definition = below ?? { name, display_name: name };
   if (above.issuer === undefined || isSameIssuer(above.issuer, base.issuer))
     return { ...base, ...above, name } as Definition;

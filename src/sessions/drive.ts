@@ -6,38 +6,56 @@ import { type Continuity, signIn } from "../flows/sign_in.ts";
 import type { Phase } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
-import { planIn, type Session } from "./session.ts";
+import type { ConnectionView } from "../store/record.ts";
+import type { Unreadable } from "../store/store.ts";
+import { gone, planIn, type SessionClear } from "./session.ts";
 
-export async function* drive(session: Session, ctx: Context): Flow<Outcome<"login">> {
-  const { session_id, provider, connection, asked } = session;
-  const stored = await ctx.store.connection(provider, connection);
-  if (stored?.session_id === session_id) return outcomeOf(stored, asked.definition.display_name);
-  if (Date.parse(session.expires_at) <= ctx.now().getTime()) {
+export async function* drive(clear: SessionClear, ctx: Context): Flow<Outcome<"login">> {
+  const { session_id, provider, asked } = clear;
+  const stored = await outcomeIn(clear, ctx);
+  if (stored) {
+    return outcomeOf(stored, asked.definition.display_name, await ctx.store.standard(provider));
+  }
+  if (Date.parse(clear.expires_at) <= ctx.now().getTime()) {
     throw new Failure("timeout", "Nobody signed in before the time was up.", { hint: "Sign in again." });
   }
 
-  const early = ctx.sessions.receive(session_id);
+  const early = await ctx.sessions.receive(session_id);
   if (early.some((mail) => "cancel" in mail)) throw cancelled();
+  const session = await ctx.sessions.whole(session_id);
+  if (!session) throw gone(session_id);
   let current = session;
   const continuity: Continuity = {
     session_id,
     announced: new Set(ctx.sessions.events(session_id).flatMap(({ phase }) => ANNOUNCED[phase] ?? [])),
-    saved: session.secrets.doors,
+    saved: session.secrets.doors ?? {},
     async save(grant, saved) {
       const doors = { ...current.secrets.doors, [grant]: saved };
-      current = { ...current, secrets: { ...current.secrets, doors } };
-      ctx.sessions.put(current);
+      const names = Object.keys(doors) as GrantName[];
+      current = { ...current, doors: names, secrets: { ...current.secrets, doors } };
+      await ctx.sessions.put(current);
     },
     async *mail(inner) {
       for (let mails = early; ; mails = await ctx.sessions.nextMail(session_id, inner.signal)) {
         for (const mail of mails) {
           if ("cancel" in mail) throw cancelled();
-          yield mail.callback;
+          if ("reseal" in mail) await ctx.sessions.put(current);
+          else yield mail.callback;
         }
       }
     },
   };
   return yield* signIn(planIn(session), ctx, continuity);
+}
+
+/** What a killed process has stored of this session, under whatever name it has by now. */
+async function outcomeIn({ session_id, provider, connection }: SessionClear, ctx: Context) {
+  const isOurs = (record: ConnectionView | Unreadable | undefined): record is ConnectionView =>
+    record !== undefined && "session_id" in record && record.session_id === session_id;
+  const stored = await ctx.store.glance(provider, connection);
+  if (isOurs(stored)) return stored;
+  const isNew = ctx.sessions.events(session_id).length === 0; // nobody has driven it: there is nothing to look for
+  return isNew ? undefined : (await ctx.store.connections(provider)).find(isOurs);
 }
 
 const ANNOUNCED: Partial<Record<Phase, GrantName>> = {

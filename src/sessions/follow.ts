@@ -14,7 +14,7 @@ import { asFailure, Failure } from "../protocol/failure.ts";
 import type { Body } from "../protocol/machine.ts";
 import { failed, succeeded } from "../result.ts";
 import { drive } from "./drive.ts";
-import { type Session, type SessionState, stateAfter } from "./session.ts";
+import { gone, type SessionClear, type SessionState, stateAfter } from "./session.ts";
 
 export interface Following {
   /** The first line to show. */
@@ -34,10 +34,10 @@ export async function* follow(session_id: string, ctx: Context, following: Follo
     for (const event of ctx.sessions.events(session_id, next)) {
       next = event.seq + 1;
       if (event.phase === "result") {
-        settleAfter(event, session_id, ctx);
+        await settleAfter(event, session_id, ctx);
         return ending(event);
       }
-      yield replay(event);
+      yield { ...replay(event), again: true };
     }
     const lock = ctx.now().getTime() >= patientUntil ? ctx.sessions.drive(session_id) : undefined;
     if (!lock) {
@@ -55,27 +55,21 @@ export async function* follow(session_id: string, ctx: Context, following: Follo
   }
 }
 
-export const gone = (session_id: string) =>
-  new Failure("not_found", `There is no session ${session_id}.`, {
-    hint: "See what there is: authline session list",
-    next_actions: [{ id: "list", argv: ["authline", "session", "list"], description: "List the sessions." }],
-  });
-
-async function* driven(session: Session, next: number, ctx: Context): Flow<Outcome<"login">> {
+async function* driven(session: SessionClear, next: number, ctx: Context): Flow<Outcome<"login">> {
   const { session_id } = session;
   const writer = ctx.sessions.writer(session_id, ctx.now);
-  const end = (body: Body, state: SessionState): Result => {
+  const end = async (body: Body, state: SessionState): Promise<Result> => {
     const event = writer.append(body) as Result;
-    settle(session_id, state, ctx);
+    await settle(session_id, state, ctx);
     return event;
   };
 
   const last = ctx.sessions.events(session_id).at(-1);
   if (last?.phase === "result") {
-    settle(session_id, stateOf(last), ctx);
+    await settle(session_id, stateOf(last), ctx);
     return ending(last);
   }
-  if (session.state !== "pending") return ending(end(failed(ended(session)), session.state));
+  if (session.state !== "pending") return ending(await end(failed(ended(session)), session.state));
   const flow = drive(session, ctx);
   let outcome: Outcome<"login">;
   try {
@@ -93,32 +87,32 @@ async function* driven(session: Session, next: number, ctx: Context): Flow<Outco
     if (ctx.signal.aborted) throw error;
     const failure = asFailure(error);
     // A stranger has the port that the browser will come back to: the address can still be handed in.
-    const isOpen = Object.keys(ctx.sessions.get(session_id)?.secrets.doors ?? {}).length > 0;
+    const isOpen = (ctx.sessions.get(session_id)?.doors.length ?? 0) > 0;
     if (failure.code === "locked" && isOpen) throw failure;
     if (failure.code === "store") throw failure; // nothing can be written down, the end least of all
-    return ending(end(failed(failure), stateAfter(failure.code)));
+    return ending(await end(failed(failure), stateAfter(failure.code)));
   } finally {
     await flow.return(undefined as never);
   }
-  return ending(end(succeeded(outcome), "completed"));
+  return ending(await end(succeeded(outcome), "completed"));
 }
 
 const stateOf = (result: Result) => ("error" in result ? stateAfter(result.error.code) : "completed");
 
 /** The record after the last line: what was needed to go on is gone. */
-function settle(session_id: string, state: SessionState, ctx: Context): void {
+async function settle(session_id: string, state: SessionState, ctx: Context): Promise<void> {
   const session = ctx.sessions.get(session_id);
   if (session?.state !== "pending") return;
-  ctx.sessions.put({ ...session, state, ended_at: ctx.now().toISOString(), secrets: { doors: {} } });
+  await ctx.sessions.put({ ...session, state, ended_at: ctx.now().toISOString(), doors: [], secrets: {} });
 }
 
 /** A process may have been killed between the last line and the record: the line holds. */
-function settleAfter(result: Result, session_id: string, ctx: Context): void {
+async function settleAfter(result: Result, session_id: string, ctx: Context): Promise<void> {
   if (ctx.sessions.get(session_id)?.state !== "pending") return;
   const lock = ctx.sessions.drive(session_id);
   if (!lock) return; // whoever drives it is about to
   try {
-    settle(session_id, stateOf(result), ctx);
+    await settle(session_id, stateOf(result), ctx);
   } finally {
     lock.release();
   }
@@ -142,7 +136,7 @@ export async function* recounted(flow: Flow<Outcome<"login">>): Flow<Outcome<"lo
 }
 
 /** A killed process had ended the session and not yet said so. */
-const ended = ({ state }: Session) =>
+const ended = ({ state }: SessionClear) =>
   new Failure(state === "cancelled" ? "cancelled" : "failed", `This sign-in is ${state}; nothing more is known of it.`);
 
 const stampOf = ({ seq, time }: PhaseEvent) => ({ replayed: { seq, time } });

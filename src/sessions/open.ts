@@ -8,13 +8,13 @@ import type { DataOf } from "../protocol/data.ts";
 import type { Notice } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
 import { follow } from "./follow.ts";
-import { isOpen, isSame, type Session, sessionOf } from "./session.ts";
+import { isOpen, isSame, type SessionClear, sessionOf } from "./session.ts";
 import { sweep } from "./sessions.ts";
 
 /** Far longer than twenty logins at once take. */
 const DOOR_SECONDS = 30;
 
-export async function joinOrOpen(plan: Plan, { fresh }: { fresh: boolean }, ctx: Context): Promise<Session> {
+export async function joinOrOpen(plan: Plan, { fresh }: { fresh: boolean }, ctx: Context): Promise<SessionClear> {
   const patientUntil = ctx.uptime() + DOOR_SECONDS;
   let door = ctx.sessions.door();
   for (; !door; door = ctx.sessions.door()) {
@@ -27,27 +27,35 @@ export async function joinOrOpen(plan: Plan, { fresh }: { fresh: boolean }, ctx:
   }
   try {
     sweep(ctx);
-    const open = ctx.sessions
-      .all()
-      .filter((session) => isOpen(session, ctx.now()) && isSame(session, plan) && !isOver(session, ctx));
-    const newest = open.at(-1);
-    if (newest && !fresh) return newest;
+    const newest = fresh ? undefined : await openFor(plan, ctx);
+    if (newest) return newest;
     const session = sessionOf(plan, ctx.sessions.newId(), ctx.now());
-    ctx.sessions.put(session);
+    await ctx.sessions.put(session);
     return session;
   } finally {
     door.release();
   }
 }
 
+/** The newest one that asks for the same. */
+async function openFor(plan: Plan, ctx: Context): Promise<SessionClear | undefined> {
+  for (const session of ctx.sessions.all().reverse()) {
+    if (!isOpen(session, ctx.now()) || !isSame(session, plan) || isOver(session, ctx)) continue;
+    const whole = await ctx.sessions.whole(session.session_id).catch(() => undefined); // one that cannot be opened helps nobody
+    if (whole && whole.secrets.client_secret === plan.client.client_secret) return session;
+  }
+  return undefined;
+}
+
 /** A process may have been killed after it said the end and before it wrote it into the record. */
-const isOver = ({ session_id }: Session, ctx: Context) => ctx.sessions.events(session_id).at(-1)?.phase === "result";
+const isOver = ({ session_id }: SessionClear, ctx: Context) =>
+  ctx.sessions.events(session_id).at(-1)?.phase === "result";
 
 /** The third way in: whoever runs the command pastes the address that a browser elsewhere ended at. */
-export async function takePasted({ session_id }: Session, ctx: Context, signal: AbortSignal): Promise<void> {
+export async function takePasted({ session_id }: SessionClear, ctx: Context, signal: AbortSignal): Promise<void> {
   try {
     for await (const line of ctx.lines(signal)) {
-      if (line.trim() !== "") ctx.sessions.send(session_id, { callback: line.trim() });
+      if (line.trim() !== "") await ctx.sessions.send(session_id, { callback: line.trim() });
     }
   } catch {
     // stdin is not to be had: there are other ways in
@@ -58,7 +66,7 @@ export async function takePasted({ session_id }: Session, ctx: Context, signal: 
 const PATIENCE = 5;
 
 /** Says what somebody has to do, and ends while they do it. A listener is held by a process that is left behind. */
-export async function* begin(session: Session, ctx: Context): Flow<Outcome<"login">> {
+export async function* begin(session: SessionClear, ctx: Context): Flow<Outcome<"login">> {
   const { session_id, provider, connection, asked, expires_at } = session;
   const needsHolder = asked.flow !== "device_code";
   if (needsHolder && !ctx.sessions.isHeld(session_id)) {

@@ -2,12 +2,12 @@
  * A login that outlives its process.
  *
  * Rules: everything that another process needs to go on stands in the record; what of it is secret stands under
- * `secrets`, and is gone when the session ends.
+ * `secrets`, which is sealed, and gone when the session ends.
  */
 import * as z from "zod/mini";
 import { defined } from "../defined.ts";
 import type { Plan } from "../flows/plan.ts";
-import type { Code } from "../protocol/failure.ts";
+import { type Code, Failure } from "../protocol/failure.ts";
 import { lazily, timestamp } from "../protocol/shapes.ts";
 import { Definition, grants } from "../providers/definition.ts";
 
@@ -29,7 +29,8 @@ const Asked = lazily(() =>
   }),
 );
 
-export const Session = lazily(() =>
+/** A session as anybody may know it. */
+export const SessionClear = lazily(() =>
   z.object({
     v: z.literal(1),
     session_id: z.string().check(z.regex(SESSION_ID)),
@@ -41,14 +42,20 @@ export const Session = lazily(() =>
     created_at: timestamp(),
     expires_at: timestamp(),
     ended_at: z.optional(timestamp()),
-    secrets: z.object({
-      client_secret: z.optional(z.string()),
-      /** What each way in needs to be taken up again: `state`, PKCE verifier, `device_code`, … */
-      doors: z.partialRecord(z.enum(grants), z.record(z.string(), z.unknown())),
-    }),
+    /** The ways in that are open. */
+    doors: z.array(z.enum(grants)),
   }),
 );
-export type Session = z.infer<ReturnType<typeof Session>>;
+export type SessionClear = z.infer<ReturnType<typeof SessionClear>>;
+
+export const SessionSecrets = lazily(() =>
+  z.object({
+    client_secret: z.optional(z.string()),
+    /** What each way in needs to be taken up again: `state`, PKCE verifier, `device_code`, … */
+    doors: z.optional(z.partialRecord(z.enum(grants), z.record(z.string(), z.unknown()))),
+  }),
+);
+export type Session = SessionClear & { secrets: z.infer<ReturnType<typeof SessionSecrets>> };
 
 export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
   const { provider, connection, flow, definition, client, scope, redirectUri, browser, deadline, taught } = plan;
@@ -69,7 +76,8 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
     },
     created_at: now.toISOString(),
     expires_at: deadline.toISOString(),
-    secrets: { ...defined({ client_secret: client.client_secret }), doors: {} },
+    doors: [],
+    secrets: defined({ client_secret: client.client_secret }),
   };
 }
 
@@ -89,21 +97,26 @@ export function planIn({ provider, connection, asked, expires_at, secrets }: Ses
   };
 }
 
-/** Whether a login that is planned would ask for the very thing that this session asks for. */
-export const isSame = ({ asked, ...session }: Session, plan: Plan): boolean =>
+/** Whether a login that is planned would ask for the very thing that this session asks for, as far as anybody may know. */
+export const isSame = ({ asked, ...session }: SessionClear, plan: Plan): boolean =>
   session.provider === plan.provider &&
   session.connection === plan.connection &&
   asked.scope === plan.scope &&
   asked.client_id === plan.client.client_id &&
-  session.secrets.client_secret === plan.client.client_secret &&
   asked.flow === plan.flow &&
   asked.redirect_uri === plan.redirectUri &&
   asked.definition.issuer === plan.definition.issuer;
 
-export const isOpen = ({ state, expires_at }: Session, now: Date): boolean =>
+export const isOpen = ({ state, expires_at }: SessionClear, now: Date): boolean =>
   state === "pending" && Date.parse(expires_at) > now.getTime();
 
 const ENDS: Partial<Record<Code, SessionState>> = { cancelled: "cancelled", expired: "expired", timeout: "expired" };
 
 export const stateAfter = (code: Code | undefined): SessionState =>
   code === undefined ? "completed" : (ENDS[code] ?? "failed");
+
+export const gone = (session_id: string) =>
+  new Failure("not_found", `There is no session ${session_id}.`, {
+    hint: "See what there is: authline session list",
+    next_actions: [{ id: "list", argv: ["authline", "session", "list"], description: "List the sessions." }],
+  });

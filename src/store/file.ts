@@ -1,63 +1,131 @@
 /**
  * The store on disk: one small file a record, so that the cost of one does not grow with the number of the others.
  *
- *   HOME/connections/<connection>@<provider>.json
- *   HOME/providers/<provider>.json
+ *   HOME/connections/<connection>@<provider>.json   a credential        HOME/defaults/<provider>.json    which one is meant
+ *   HOME/providers/<provider>.json                  what a login taught HOME/refreshes/<connection>@…    one that was begun
+ *   HOME/locks/<connection>@<provider>/             who may change it   HOME/keys.json, HOME/keys/       see keys.ts
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import type { Process } from "../context.ts";
 import type { Failure } from "../protocol/failure.ts";
-import { attempt, makeDirectory, readRecord, recordsIn, removeRecord, sweep, writeRecord } from "./files.ts";
-import { Connection, Learned } from "./record.ts";
+import { attempt, makeDirectory, sweep } from "./files.ts";
+import type { Keys } from "./keys.ts";
+import { type Locks, patiently } from "./locks.ts";
+import {
+  type Connection,
+  ConnectionSecrets,
+  ConnectionView,
+  LearnedSecrets,
+  LearnedView,
+  Refreshing,
+  Standard,
+} from "./record.ts";
+import { shelf } from "./shelf.ts";
 import type { Store, Unreadable } from "./store.ts";
 
-export function fileStore(home: string): Store {
-  const connections = join(home, "connections");
-  const providers = join(home, "providers");
-  const fileOf = ({ provider, connection }: Pick<Connection, "provider" | "connection">) => `${connection}@${provider}`;
-  const nameOf = ({ provider }: Learned) => provider;
-  const connection = async (provider: string, name: string) =>
-    readRecord({ directory: connections, name: fileOf({ provider, connection: name }) }, Connection(), fileOf);
+type Named = Pick<Connection, "provider" | "connection">;
+const fileOf = ({ provider, connection }: Named) => `${connection}@${provider}`;
+const ofProvider = ({ provider }: { provider: string }) => provider;
+const nothing = () => LearnedSecrets(); // what has no secrets
+
+export function fileStore(home: string, keys: Keys, locks: Locks): Store {
+  const directory = (name: string) => join(home, name);
+  const connections = shelf(
+    {
+      directory: directory("connections"),
+      kind: "connection",
+      clear: ConnectionView,
+      secrets: ConnectionSecrets,
+      nameOf: fileOf,
+      mustBeSealed: ({ revoked }) => !revoked, // what is dead may have no secrets left
+    },
+    keys,
+  );
+  const providers = shelf(
+    {
+      directory: directory("providers"),
+      kind: "provider",
+      clear: LearnedView,
+      secrets: LearnedSecrets,
+      nameOf: ofProvider,
+    },
+    keys,
+  );
+  const defaults = shelf(
+    { directory: directory("defaults"), kind: "default", clear: Standard, secrets: nothing, nameOf: ofProvider },
+    keys,
+  );
+  const refreshes = shelf(
+    { directory: directory("refreshes"), kind: "refresh", clear: Refreshing, secrets: nothing, nameOf: fileOf },
+    keys,
+  );
+  const lockOf = (named: Named) => locks.take(fileOf(named));
+  const providerLock = (provider: string) => locks.take(`@${provider}`);
 
   return {
-    connection,
+    connection: (provider, connection) => connections.read(fileOf({ provider, connection })),
+    glance: async (provider, connection) => connections.glance(fileOf({ provider, connection })),
     async prepare() {
-      makeDirectory(connections);
-      makeDirectory(providers);
-      for (const directory of [connections, providers]) sweep(directory);
-      const probe = join(connections, `.probe-${crypto.randomUUID()}`);
-      attempt("write to", connections, () => {
+      for (const name of ["connections", "providers"]) {
+        makeDirectory(directory(name));
+        sweep(directory(name));
+      }
+      const warnings = await keys.prepare();
+      const probe = join(directory("connections"), `.probe-${crypto.randomUUID()}`);
+      attempt("write to", directory("connections"), () => {
         writeFileSync(probe, "", { mode: 0o600 });
         rmSync(probe);
       });
+      return warnings;
     },
     async connections(provider) {
-      const found: (Connection | Unreadable)[] = [];
-      for (const [name, owner] of recordsIn(connections).flatMap(namesIn).sort(byProvider)) {
+      const found: (ConnectionView | Unreadable)[] = [];
+      for (const [connection, owner] of connections.names().flatMap(namesIn).sort(byProvider)) {
         if (provider !== undefined && owner !== provider) continue;
         try {
-          const record = await connection(owner, name);
+          const record = connections.glance(fileOf({ provider: owner, connection }));
           if (record) found.push(record);
         } catch (error) {
-          found.push({ provider: owner, connection: name, problem: (error as Failure).message });
+          found.push({ provider: owner, connection, problem: (error as Failure).message });
         }
       }
       return found;
     },
-    async keep(record) {
-      writeRecord({ directory: connections, name: fileOf(record) }, record, Connection(), fileOf);
+    lock: (provider, connection) => lockOf({ provider, connection }),
+    keep: (record) => connections.write(record),
+    async remove(provider, connection) {
+      const wasThere = connections.remove(fileOf({ provider, connection })); // first: it alone says that there is something
+      refreshes.remove(fileOf({ provider, connection }));
+      return wasThere;
     },
-    async remove(provider, name) {
-      return removeRecord({ directory: connections, name: fileOf({ provider, connection: name }) });
+    standard: async (provider) => defaults.glance(provider)?.connection ?? "default",
+    setStandard: (provider, connection) => defaults.write({ v: 1, provider, connection, secrets: {} }),
+    async interrupted(record) {
+      const begun = refreshes.glance(fileOf(record));
+      return begun?.updated_at === record.updated_at ? begun : undefined;
     },
-    async learned(provider) {
-      return readRecord({ directory: providers, name: provider }, Learned(), nameOf);
+    begin: (refreshing) => refreshes.write({ ...refreshing, secrets: {} }),
+    async settle(provider, connection) {
+      refreshes.remove(fileOf({ provider, connection }));
     },
+    learned: async (provider) => providers.glance(provider),
+    clientSecret: async (provider) => (await providers.read(provider))?.secrets.client_secret,
     async learn(learned) {
-      writeRecord({ directory: providers, name: learned.provider }, learned, Learned(), nameOf);
+      const lock = await patiently(() => providerLock(learned.provider));
+      try {
+        await providers.write(learned);
+      } finally {
+        lock.release();
+      }
     },
+    sealed: () => [...connections.sealed(locks.take), ...providers.sealed(providerLock)],
+    writers: () =>
+      locks
+        .taken()
+        .filter((name) => name.includes("@")) // the others lock no record
+        .map((name) => ({ name, isDone: () => !locks.isTaken(name) })),
   };
 }
 

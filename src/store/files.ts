@@ -6,8 +6,11 @@
  */
 import {
   chmodSync,
+  closeSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -16,7 +19,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import Conf from "conf";
 import type * as z from "zod/mini";
 import { Failure } from "../protocol/failure.ts";
@@ -28,7 +31,13 @@ export interface Place {
 }
 
 /** Under which name a record belongs: under another's it would send one provider's token to who asks for the other's. */
-type NameOf<S extends z.ZodMiniType> = (record: z.infer<S>) => string;
+export type NameOf<T> = (record: T) => string;
+
+/** A record, and the text of the file as JSON has it: a newer authline may have written more than we know of. */
+export interface Found<T> {
+  record: T;
+  raw: Record<string, unknown>;
+}
 
 /** The names of the records there, sorted. */
 export function recordsIn(directory: string): string[] {
@@ -51,7 +60,7 @@ export function removeRecord({ directory, name }: Place): boolean {
 /** What a killed writer left beside a record may hold tokens. */
 export function sweep(directory: string, prefix = "", olderThanMs = 3600_000): void {
   for (const file of attempt("read", directory, () => readdirSync(directory))) {
-    if (!file.startsWith(prefix) || !/\.json\.tmp-[0-9a-f-]+$/.test(file)) continue;
+    if (!file.startsWith(prefix) || !/\.tmp-[0-9a-f-]+$/.test(file)) continue;
     const path = join(directory, file);
     const touched = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
     if (Date.now() - touched >= olderThanMs) rmSync(path, { force: true });
@@ -74,53 +83,54 @@ const open = ({ directory, name }: Place) =>
 export function readRecord<S extends z.ZodMiniType>(
   place: Place,
   schema: S,
-  nameOf: NameOf<S>,
-): z.infer<S> | undefined {
+  nameOf: NameOf<z.infer<S>>,
+): Found<z.infer<S>> | undefined {
   const path = join(place.directory, `${place.name}.json`);
   if (!exists(path)) return undefined;
   if (!attempt("read", path, () => statSync(path)).isFile()) {
     throw new Failure("store", `${path} is not a file.`, { hint: "Nothing was changed. Move it away." });
   }
-  const parsed = schema.safeParse(attempt("read", path, () => open(place).store));
-  if (parsed.success && nameOf(parsed.data) === place.name) return parsed.data;
+  const raw = attempt("read", path, () => open(place).store);
+  if (Object.keys(raw).length === 0 && !exists(path)) return undefined; // deleted since we looked
+  const parsed = schema.safeParse(raw);
+  if (parsed.success && nameOf(parsed.data) === place.name) return { record: parsed.data, raw };
   const field = parsed.error?.issues[0]?.path.join(".") || "its content";
   throw new Failure("store", `${path} is not a record that authline wrote, or a newer authline wrote it (${field}).`, {
     hint: "Nothing was changed. Move the file away, or use the version that wrote it.",
   });
 }
 
-export function writeRecord<S extends z.ZodMiniType>(
-  place: Place,
-  record: z.infer<S>,
-  schema: S,
-  nameOf: NameOf<S>,
-): void {
-  const text = JSON.stringify(schema.parse(record), undefined, 2); // what does not fit must not even be tried
-  makeDirectory(place.directory);
-  readRecord(place, schema, nameOf); // a file that cannot be read is never overwritten
-  const path = join(place.directory, `${place.name}.json`);
-  attempt("write", path, () => replaceFile(path, text));
-  // It may be another's by now, who wrote at the same time; but it must be a whole one.
-  if (!readRecord(place, schema, nameOf)) {
-    throw new Failure("store", `${path} is gone right after it was written.`, { hint: "Check the disk it is on." });
-  }
+/**
+ * Written beside, synced, renamed, and the rename synced. Not by conf: it takes the short write of a disk that fills up for
+ * a whole one and then renames the stump over the record, and in the shell of a snap package it writes in place.
+ */
+export function writeWhole(path: string, text: string): void {
+  attempt("write", path, () => {
+    const target = exists(path) ? realpathSync(path) : path;
+    const beside = `${target}.tmp-${crypto.randomUUID()}`;
+    try {
+      writeFileSync(beside, text, { mode: 0o600, flag: "wx", flush: true });
+      chmodSync(beside, 0o600); // whatever the umask
+      if (readFileSync(beside, "utf8") !== text) throw Object.assign(new Error("short write"), { code: "EIO" });
+      renameSync(beside, target);
+    } catch (error) {
+      rmSync(beside, { force: true });
+      throw error;
+    }
+    syncDirectory(dirname(target));
+  });
 }
 
-/**
- * Written beside, synced, renamed. Not by conf: it takes the short write of a disk that fills up for a whole one and then
- * renames the stump over the record, and in the shell of a snap package it writes in place.
- */
-function replaceFile(path: string, text: string): void {
-  const target = exists(path) ? realpathSync(path) : path;
-  const beside = `${target}.tmp-${crypto.randomUUID()}`;
+/** Else a machine that stops may come back with the old name for the old file. Windows has no such call. */
+function syncDirectory(path: string): void {
+  if (sep !== "/") return;
+  const directory = openSync(path, "r");
   try {
-    writeFileSync(beside, text, { mode: 0o600, flag: "wx", flush: true });
-    chmodSync(beside, 0o600); // whatever the umask
-    if (readFileSync(beside, "utf8") !== text) throw Object.assign(new Error("short write"), { code: "EIO" });
-    renameSync(beside, target);
-  } catch (error) {
-    rmSync(beside, { force: true });
-    throw error;
+    fsyncSync(directory);
+  } catch {
+    // some file systems cannot: the file itself is synced
+  } finally {
+    closeSync(directory);
   }
 }
 

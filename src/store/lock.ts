@@ -38,6 +38,15 @@ export interface Lock {
   release(): void;
 }
 
+/** Who made the last claim, for people. */
+export interface Holder {
+  pid: number;
+  host: string;
+  since: Date;
+  /** Whether it counts: its process is there, or is elsewhere and gives signs of life. */
+  holds: boolean;
+}
+
 interface Claim {
   pid: number;
   host: string;
@@ -64,6 +73,21 @@ export function isLocked(path: string, self: Self): boolean {
   if (!existsSync(path)) return false;
   const top = highest(path);
   return top > 0 && isHeld(join(path, String(top)), self);
+}
+
+/** Undefined where it was given back, or nobody ever had it. */
+export function holderOf(path: string, self: Self): Holder | undefined {
+  const file = join(path, String(highest(path)));
+  try {
+    const { pid, host = "" }: Partial<Claim> = JSON.parse(readFileSync(file, "utf8"));
+    if (pid === undefined) return undefined;
+    const { birthtime, mtime } = statSync(file);
+    const since = birthtime.getTime() > 0 && birthtime < mtime ? birthtime : mtime; // not every file system knows
+    return { pid, host, since, holds: isHeld(file, self) };
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 function claim(path: string, number: number, self: Self): Lock | undefined {

@@ -1,8 +1,8 @@
 /**
  * What is kept: one record a connection, one a provider.
  *
- * Rule: everything secret stands under `secrets` and nothing secret stands anywhere else, so that the rest can be read,
- * listed and shown.
+ * Rule: everything secret stands under `secrets`, which is sealed on disk, and nothing secret stands anywhere else, so that
+ * the rest can be read, listed and shown without a key.
  */
 import * as z from "zod/mini";
 import type { RecordStatus } from "../protocol/data.ts";
@@ -31,9 +31,20 @@ export type Server = z.infer<ReturnType<typeof Server>>;
 export const AuthMethod = z.enum(["none", "client_secret_basic", "client_secret_post"]);
 export type AuthMethod = z.infer<typeof AuthMethod>;
 
-const Client = lazily(() => z.object({ client_id: z.string(), token_endpoint_auth_method: AuthMethod }));
+const Client = lazily(() =>
+  z.object({
+    client_id: z.string(),
+    token_endpoint_auth_method: AuthMethod,
+    /** Where a client that authline registered is read and deleted (RFC 7592 §2). */
+    registration_client_uri: z.optional(z.string()),
+  }),
+);
 
-export const Connection = lazily(() =>
+/** Why a credential has ended: the server refused it, or its renewal was cut off and the renewed one lost. */
+const End = z.enum(["refused", "answer_lost"]);
+
+/** A connection as anybody may know it. */
+export const ConnectionView = lazily(() =>
   z.object({
     v: z.literal(1),
     provider: Name(),
@@ -59,36 +70,61 @@ export const Connection = lazily(() =>
     refreshable: z.boolean(),
     /** The login session that it came from. */
     session_id: z.optional(z.string()),
-    /** The server has refused the refresh token for good. */
+    /** What it was called before. */
+    renamed_from: z.optional(Name()),
+    /** The refresh token is dead for good. */
     revoked: z.optional(z.literal(true)),
-    secrets: z.object({
-      access_token: z.optional(z.string()),
-      refresh_token: z.optional(z.string()),
-      id_token: z.optional(z.string()),
-      client_secret: z.optional(z.string()),
-    }),
+    end: z.optional(End),
   }),
 );
-export type Connection = z.infer<ReturnType<typeof Connection>>;
+export type ConnectionView = z.infer<ReturnType<typeof ConnectionView>>;
+
+export const ConnectionSecrets = lazily(() =>
+  z.object({
+    access_token: z.optional(z.string()),
+    refresh_token: z.optional(z.string()),
+    id_token: z.optional(z.string()),
+    client_secret: z.optional(z.string()),
+    registration_access_token: z.optional(z.string()),
+  }),
+);
+export type Connection = ConnectionView & { secrets: z.infer<ReturnType<typeof ConnectionSecrets>> };
 
 /** What the last login of a provider taught: how to reach it by name alone. */
-export const Learned = lazily(() =>
+export const LearnedView = lazily(() =>
   z.object({
     v: z.literal(1),
     provider: Name(),
     definition: z.partial(Definition()),
     client: z.optional(z.partial(Client())),
-    secrets: z.object({ client_secret: z.optional(z.string()) }),
   }),
 );
-export type Learned = z.infer<ReturnType<typeof Learned>>;
+export type LearnedView = z.infer<ReturnType<typeof LearnedView>>;
+export const LearnedSecrets = lazily(() => z.object({ client_secret: z.optional(z.string()) }));
+export type Learned = LearnedView & { secrets: z.infer<ReturnType<typeof LearnedSecrets>> };
+
+/** Which of a provider's connections is meant where none is named. */
+export const Standard = lazily(() => z.object({ v: z.literal(1), provider: Name(), connection: Name() }));
+
+/** A refresh that was begun: while it stands, the answer to it may have been lost. */
+export const Refreshing = lazily(() =>
+  z.object({
+    v: z.literal(1),
+    provider: Name(),
+    connection: Name(),
+    /** Of the record that it was begun with. */
+    updated_at: timestamp(),
+    begun_at: timestamp(),
+  }),
+);
+export type Refreshing = z.infer<ReturnType<typeof Refreshing>>;
 
 /** Seconds until the access token ends; Infinity where nobody said that it does. */
-export function timeToLive({ expires_at }: Pick<Connection, "expires_at">, now: Date): number {
+export function timeToLive({ expires_at }: Pick<ConnectionView, "expires_at">, now: Date): number {
   return expires_at ? (Date.parse(expires_at) - now.getTime()) / 1000 : Number.POSITIVE_INFINITY;
 }
 
-export function recordStatus(connection: Connection, now: Date): RecordStatus {
+export function recordStatus(connection: ConnectionView, now: Date): RecordStatus {
   if (connection.revoked) return "revoked";
   if (timeToLive(connection, now) > 0) return "connected";
   return connection.refreshable ? "expired" : "revoked";

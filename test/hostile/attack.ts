@@ -7,11 +7,12 @@
 //   nothing is left running.
 // - It knows the contract and the store's directory, and imports nothing from src/.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { type OutgoingHttpHeaders, request } from "node:http";
 import path from "node:path";
 import { expect } from "vitest";
 import { type HostileServer, jwks, metadata, type Routes, startHostileServer } from "../support/hostile-server.ts";
+import { opened } from "../support/sealed.ts";
 import { authline, leftovers, type Options, type Run, type Running, tempHome } from "../support/spawn.ts";
 import { checkStream, type Event, leaks } from "../support/stream.ts";
 
@@ -171,10 +172,16 @@ export async function judge(run: Run, ends: Ending, { says, hidden = [] }: Pick<
     expect(run.stderr).not.toMatch(text);
   }
   // The home is the working directory: what a shell was tricked into making would lie there.
-  expect(readdirSync(run.home).filter((name) => !["connections", "providers", "sessions"].includes(name))).toEqual([]);
+  expect(readdirSync(run.home).filter((name) => !OURS.has(name))).toEqual([]);
   if (status === "error" || status === "cancelled") expect(stored(run.home)).toEqual([]);
   expect(await leftovers(run)).toEqual([]);
 }
+
+/** What a home may hold. */
+const OURS = new Set([
+  ...["connections", "providers", "sessions", "defaults", "refreshes"],
+  ...["keys", "keys.json", "locks", "audit.ndjson"],
+]);
 
 /** Every file of the store. */
 export function stored(home: string): string[] {
@@ -186,7 +193,7 @@ export function stored(home: string): string[] {
 
 /** The one connection that a login left. */
 export function record(home: string) {
-  return JSON.parse(readFileSync(path.join(home, "connections", "default@acme.json"), "utf8"));
+  return opened(home, "connection", "default@acme");
 }
 
 /** Puts a file into the store, as an earlier login or a careless person might have. */

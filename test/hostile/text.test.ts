@@ -49,7 +49,7 @@ describe.concurrent("a server that poisons every field it can", () => {
       expect(checkStream(run.stdout, { exitCode: 76 })).toEqual([]);
       expect(strings(run.events).filter((text) => UNFIT.test(text))).toEqual([]);
       expect(run.stderr.replaceAll("\n", "")).not.toMatch(UNFIT);
-      expect(record(home).secrets.refresh_token).toBeDefined();
+      expect(record(home).secrets["refresh_token"]).toBeDefined();
     } finally {
       await hostile.close();
     }

@@ -24,7 +24,7 @@ const endless: Partial<Attack> = { also: ({ home }) => expect(record(home)).not.
 const endsIn =
   (seconds: number): NonNullable<Attack["also"]> =>
   ({ home }) => {
-    const left = (Date.parse(record(home).expires_at) - Date.now()) / 1000;
+    const left = (Date.parse(record(home)["expires_at"]) - Date.now()) / 1000;
     expect(left).toBeGreaterThan(seconds - 60);
     expect(left).toBeLessThanOrEqual(seconds);
   };

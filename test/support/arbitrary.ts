@@ -200,6 +200,7 @@ const data = {
       scope: optional(wild),
       expires_in: optional(fc.nat()),
       refreshed: fc.boolean(),
+      source: fc.constantFrom("store", "env"),
     }),
   ),
   status: fc.record({

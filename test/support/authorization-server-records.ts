@@ -3,12 +3,13 @@
  * ask afterwards what became of a token.
  */
 import type { Adapter, AdapterPayload } from "oidc-provider";
+import { remember } from "./issued.ts";
 
 /** One thing the server issued, as the server itself sees it. Times are in seconds. */
 export interface ServerRecord {
   /** The value itself (a token, a device code) or the grant's id. */
   readonly id: string;
-  /** `AccessToken`, `ClientCredentials`, `RefreshToken`, `Grant` or `DeviceCode`. */
+  /** `AccessToken`, `ClientCredentials`, `RefreshToken`, `Grant`, `DeviceCode` or `Client`. */
   readonly kind: string;
   readonly clientId: string | undefined;
   readonly accountId: string | undefined;
@@ -33,6 +34,8 @@ export interface ServerRecords {
   readonly refreshTokens: ServerRecord[];
   readonly grants: ServerRecord[];
   readonly deviceCodes: ServerRecord[];
+  /** Those that registered themselves (RFC 7591). */
+  readonly clients: ServerRecord[];
 }
 
 interface Entry {
@@ -41,6 +44,12 @@ interface Entry {
   readonly payload: AdapterPayload;
   destroyed: boolean;
 }
+
+/** What the server gives out by its `id`, and nobody but its owner may see. */
+const SECRET_KINDS = new Set([
+  ...["AccessToken", "ClientCredentials", "RefreshToken", "AuthorizationCode", "DeviceCode"],
+  ...["RegistrationAccessToken"],
+]);
 
 const now = () => Math.floor(Date.now() / 1000);
 
@@ -54,7 +63,10 @@ export class RecordStore {
     const search = (wanted: (payload: AdapterPayload) => boolean) =>
       live(this.#of(kind).find((entry) => !entry.destroyed && wanted(entry.payload)));
     return {
-      upsert: async (id, payload) => void this.#entries.set(key(id), { kind, id, payload, destroyed: false }),
+      upsert: async (id, payload) => {
+        this.#entries.set(key(id), { kind, id, payload, destroyed: false });
+        remember(SECRET_KINDS.has(kind) && id, payload["client_secret"]);
+      },
       find: async (id) => live(this.#entries.get(key(id))),
       findByUid: async (uid) => search((payload) => payload.uid === uid),
       findByUserCode: async (userCode) => search((payload) => payload.userCode === userCode),
@@ -78,6 +90,7 @@ export class RecordStore {
       refreshTokens: this.#of("RefreshToken").map(toRecord),
       grants: this.#of("Grant").map(toRecord),
       deviceCodes: this.#of("DeviceCode").map(toRecord),
+      clients: this.#of("Client").map(toRecord),
     };
   }
 

@@ -11,6 +11,7 @@ import type Provider from "oidc-provider";
 import type { Configuration, JWK, KoaContextWithOIDC } from "oidc-provider";
 import { devicePages, interactions, logoutPages, renderError, titles } from "./authorization-server-pages.ts";
 import { RecordStore, type ServerRecords } from "./authorization-server-records.ts";
+import { remember } from "./issued.ts";
 import { describe, type Person, visitDevicePages } from "./person.ts";
 
 export type { ServerRecord, ServerRecords } from "./authorization-server-records.ts";
@@ -75,6 +76,8 @@ export interface AuthorizationServerOptions {
   readonly port?: number;
   /** A path in the issuer, such as `/tenant`. */
   readonly issuerPath?: string;
+  /** Default false: a client that registered itself (RFC 7591) can read and delete itself (RFC 7592). */
+  readonly registrationManagement?: boolean;
   /** The last word on the configuration. */
   readonly configure?: (configuration: Configuration) => Configuration;
 }
@@ -94,6 +97,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
 
   const store = new RecordStore();
   const requests: RecordedRequest[] = [];
+  remember(clients.confidential.secret, clients.post.secret);
   const provider = new ProviderClass(issuer, configure(await configuration(issuer, store, options)));
   provider.silent = true;
   provider.use(record(requests));
@@ -133,7 +137,12 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
 async function configuration(
   issuer: string,
   store: RecordStore,
-  { accessTokenTtl = 3600, deviceCodeTtl = 600, rotation = true }: AuthorizationServerOptions,
+  {
+    accessTokenTtl = 3600,
+    deviceCodeTtl = 600,
+    rotation = true,
+    registrationManagement = false,
+  }: AuthorizationServerOptions,
 ): Promise<Configuration> {
   const day = 24 * 60 * 60;
   const loopback = [`http://${HOST}/callback`, "http://localhost/callback"];
@@ -193,6 +202,7 @@ async function configuration(
       introspection: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },
       revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },
       registration: { enabled: true, initialAccessToken: false },
+      registrationManagement: { enabled: registrationManagement, rotateRegistrationAccessToken: false },
       rpInitiatedLogout: { enabled: true, ...logoutPages },
       userinfo: { enabled: true },
     },
@@ -244,8 +254,10 @@ function record(requests: RecordedRequest[]): Middleware {
     try {
       await next();
     } finally {
-      const { client_secret, grant_type } = (ctx as unknown as Partial<KoaContextWithOIDC>).oidc?.body ?? {};
-      const error = (ctx.body as { error?: unknown } | undefined)?.error;
+      const { client_secret, grant_type, code_verifier } =
+        (ctx as unknown as Partial<KoaContextWithOIDC>).oidc?.body ?? {};
+      const { error, id_token } = (ctx.body ?? {}) as { error?: unknown; id_token?: unknown };
+      remember(code_verifier, id_token);
       requests.push({
         method,
         path,

@@ -13,6 +13,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import path from "node:path";
 import { vi } from "vitest";
 import { approveRedirect, visit } from "./person.ts";
+import { namesOf, opened } from "./sealed.ts";
 import { authline, leftovers, type Run, type Running, type Sink, tempHome } from "./spawn.ts";
 import { checkStream, type Event, leaks, parseStream } from "./stream.ts";
 import { startTenants, type Tenant, type Tenants } from "./tenants.ts";
@@ -206,15 +207,15 @@ interface Case {
 
 async function judge(given: Case): Promise<string[]> {
   const { ending, column, run, challenged, tenant } = given;
-  const connections = path.join(run.home, "connections");
-  const kept = filesIn(connections);
-  const records = kept.map((file) => JSON.parse(readFileSync(path.join(connections, file), "utf8")));
+  const kept = filesIn(path.join(run.home, "connections"));
+  const names = kept.length === 0 ? [] : namesOf(run.home, "connection");
+  const records = names.map((name) => opened(run.home, "connection", name));
   // What must not be seen: what was issued, sent and kept, and what proves that a callback belongs to the login.
   const auth_url = challenged?.auth_url || undefined;
   const state = auth_url && new URL(auth_url).searchParams.get("state");
-  const stored = records.flatMap(({ secrets }) => Object.values<string>(secrets));
+  const stored = records.flatMap(({ secrets }) => Object.values(secrets).map(String));
   const secrets = [...new Set([...tenant.secrets(), ...stored, ...(state ? [state] : [])])];
-  const token: string | undefined = given.command === "token" ? records[0]?.secrets.access_token : undefined;
+  const token: string | undefined = given.command === "token" ? records[0]?.secrets["access_token"] : undefined;
 
   return [
     ...faultsOfEnd(given),

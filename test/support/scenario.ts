@@ -7,7 +7,7 @@
  * - A path that begins with "/" is one of that server.
  */
 import * as z from "zod/mini";
-import { Connection, Learned } from "../../src/store/record.ts";
+import type { Connection, Learned, Refreshing } from "../../src/store/record.ts";
 
 export const ISSUER = "https://login.acme.example";
 
@@ -116,6 +116,8 @@ export const Scenario = z.strictObject({
   /** Records before; only what differs from a device login at the server that ended well. */
   stored: z.optional(z.array(z.union([Unreadable, Values]))),
   learned: z.optional(z.array(Values)),
+  /** The connections of acme whose refresh was cut off before: the answer to it may be lost. */
+  cut_off: z.optional(z.array(z.string())),
   exchanges: z.optional(z.array(z.union([Common, Exchange]))),
   arrivals: z.optional(z.array(Arrival)),
   /** Seconds after the start. */
@@ -125,6 +127,8 @@ export const Scenario = z.strictObject({
   kept: z.optional(z.array(Values)),
   /** The same for what is remembered of providers. */
   taught: z.optional(z.array(Values)),
+  /** The connections whose last refresh may have been answered without our knowing; none unless told. */
+  left_open: z.optional(z.array(z.string())),
 });
 export type Scenario = z.infer<typeof Scenario>;
 
@@ -139,7 +143,9 @@ export const exchangesOf = ({ exchanges = [] }: Scenario): Exchange[] =>
 export type Unreadable = z.infer<typeof Unreadable>;
 
 export function storedIn({ stored = [] }: Scenario): (Connection | Unreadable)[] {
-  return stored.map((record) => ("problem" in record ? (record as Unreadable) : Connection().parse(complete(record))));
+  return stored.map((record) =>
+    "problem" in record ? (record as Unreadable) : (complete(record) as unknown as Connection),
+  );
 }
 
 const complete = (record: Record<string, unknown>) => ({
@@ -157,7 +163,14 @@ const complete = (record: Record<string, unknown>) => ({
   ...record,
 });
 
-export const learnedIn = ({ learned = [] }: Scenario): Learned[] =>
-  learned.map((each) =>
-    Learned().parse({ v: 1, provider: "acme", definition: { issuer: ISSUER }, secrets: {}, ...each }),
+export const begunIn = ({ cut_off = [], ...scenario }: Scenario): Refreshing[] =>
+  cut_off.flatMap((name) =>
+    storedIn(scenario).flatMap((record) => {
+      if ("problem" in record || record.connection !== name) return [];
+      const { provider, connection, updated_at } = record;
+      return [{ v: 1, provider, connection, updated_at, begun_at: "2026-03-01T11:58:00.000Z" }];
+    }),
   );
+
+export const learnedIn = ({ learned = [] }: Scenario): Learned[] =>
+  learned.map((each) => ({ v: 1, provider: "acme", definition: { issuer: ISSUER }, secrets: {}, ...each }) as Learned);

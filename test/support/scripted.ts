@@ -12,15 +12,18 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { vi } from "vitest";
+import { auditAt } from "../../src/audit.ts";
 import type { Context } from "../../src/context.ts";
 import type { Callback, Listener, Stray } from "../../src/flows/listener.ts";
 import type { PhaseEvent } from "../../src/protocol/event.ts";
 import { Failure } from "../../src/protocol/failure.ts";
 import { sessionsAt } from "../../src/sessions/sessions.ts";
-import { Connection, Learned } from "../../src/store/record.ts";
+import { keysAt } from "../../src/store/keys.ts";
+import type { Connection, Learned, Refreshing } from "../../src/store/record.ts";
 import type { Store } from "../../src/store/store.ts";
 import {
   type Arrival,
+  begunIn,
   type Exchange,
   exchangesOf,
   IdToken,
@@ -138,10 +141,21 @@ export function scripted(scenario: Scenario): Script {
 
   const home = mkdtempSync(join(tmpdir(), "authline-scripted-"));
   const self = { pid: process.pid, host: "here", isAlive: () => true, startOf: () => undefined };
+  const lock = { release() {} };
+  const keyring = { get: noKeyring, set: noKeyring, remove: noKeyring };
+  const keys = keysAt(home, {
+    env: () => undefined,
+    keyring,
+    lock: async () => lock,
+    isInUse: () => false,
+    now: () => new Date(timeline.now()),
+  });
   const context: Context = {
     signal,
     store,
-    sessions: { ...sessionsAt(home, self), newId: () => "sess_9fJ2kQ7mX0aB4cD8eF1gHi" },
+    keys,
+    audit: auditAt(home, { take: () => lock }, () => ({ pid: 2, ppid: 1, host: "here" })),
+    sessions: { ...sessionsAt(home, self, keys), newId: () => "sess_9fJ2kQ7mX0aB4cD8eF1gHi" },
     leaveBehind: async () => {},
     async *lines() {},
     fetch: fetch as typeof globalThis.fetch,
@@ -164,6 +178,11 @@ export function scripted(scenario: Scenario): Script {
         return browser?.opens ?? false;
       },
     },
+    surroundings: {
+      ...{ home, self, keyring, platform: "linux", node: "20.19.0" },
+      terminal: { stdin: false, stdout: false, stderr: false },
+      openers: async () => [],
+    },
     env: (name) => env[name],
     stdin: async () => scenario.stdin ?? "",
     async execute(command) {
@@ -184,6 +203,7 @@ export function scripted(scenario: Scenario): Script {
       ...wrong,
       ...exchanges.map(({ request }) => `${request} was never made`),
       ...timeline.left(),
+      ...store.faults(),
       ...expected.flatMap((check) => check() ?? []),
       ...(closed === false ? ["the listener was left open"] : []),
       ...(closed === undefined && arrivals.length > 0 ? ["nobody listened for the callbacks"] : []),
@@ -195,11 +215,16 @@ export function scripted(scenario: Scenario): Script {
       const all = [...tokens, ...drawn, ...Object.values(env), ...Object.values(execute), scenario.stdin ?? ""];
       return {
         all: [...new Set(all)].filter((secret) => secret !== ""),
-        allow: { auth_url: shown, ...(scenario.argv[0] === "token" && { "data.access_token": tokens }) },
+        allow: {
+          auth_url: shown,
+          ...(scenario.argv[0] === "token" && { "data.access_token": [...tokens, ...Object.values(env)] }),
+        },
       };
     },
   };
 }
+
+const noKeyring = () => Promise.reject(new Error("there is none"));
 
 /** What is to happen, and when. Time stands still but while somebody waits for it to pass. */
 class Timeline {
@@ -342,21 +367,69 @@ const CREDENTIALS = ["access_token", "refresh_token", "id_token", "device_code"]
 const credentialsIn = (body: unknown): string[] =>
   isObject(body) ? CREDENTIALS.map((name) => body[name]).filter((value) => typeof value === "string") : [];
 
+type Named = Pick<Connection, "provider" | "connection">;
+const nameOf = ({ provider, connection }: Named) => `${connection}@${provider}`;
+
 /** Keeps what a disk would: copies, of what the schema knows. */
 export class MemoryStore implements Store {
   #connections: (Connection | Unreadable)[];
   #learned: Learned[];
+  #begun: Map<string, Refreshing>;
   readonly #answers: { id_token?: string };
   readonly #seen = new Set<string>();
+  readonly #locked = new Set<string>();
+  readonly #wrong: string[] = [];
 
   constructor(scenario: Scenario, answers: { id_token?: string } = {}) {
     this.#connections = storedIn(scenario);
     this.#learned = learnedIn(scenario);
+    this.#begun = new Map(begunIn(scenario).map((begun) => [nameOf(begun), begun]));
     this.#answers = answers;
     this.#remember();
   }
 
-  async prepare() {}
+  prepare = async () => [];
+  standard = async () => "default";
+  setStandard = async () => {};
+  sealed = () => [];
+  writers = () => [];
+
+  lock(provider: string, connection: string) {
+    const name = nameOf({ provider, connection });
+    if (this.#locked.has(name)) return undefined;
+    this.#locked.add(name);
+    return { release: () => void this.#locked.delete(name) };
+  }
+
+  #mustBeLocked(what: string, named: Named) {
+    if (!this.#locked.has(nameOf(named))) this.#wrong.push(`${what} ${nameOf(named)} without its lock`);
+  }
+
+  async glance(provider: string, connection: string) {
+    const found = await this.connection(provider, connection);
+    if (!found) return undefined;
+    const { secrets: _, ...view } = found;
+    return view;
+  }
+
+  async interrupted(record: Named & Pick<Connection, "updated_at">) {
+    const begun = this.#begun.get(nameOf(record));
+    return begun?.updated_at === record.updated_at ? begun : undefined;
+  }
+
+  async begin(refreshing: Refreshing) {
+    this.#mustBeLocked("begun to refresh", refreshing);
+    this.#begun.set(nameOf(refreshing), refreshing);
+  }
+
+  async settle(provider: string, connection: string) {
+    this.#mustBeLocked("settled", { provider, connection });
+    this.#begun.delete(nameOf({ provider, connection }));
+  }
+
+  async clientSecret(provider: string) {
+    return (await this.learned(provider))?.secrets.client_secret;
+  }
 
   async connection(provider: string, connection: string) {
     const found = this.#connections.find((each) => each.provider === provider && each.connection === connection);
@@ -371,15 +444,18 @@ export class MemoryStore implements Store {
   }
 
   async keep(record: Connection) {
+    this.#mustBeLocked("kept", record);
     const before = await this.connection(record.provider, record.connection); // throws where it cannot be read
     const others = this.#connections.filter(
       ({ provider, connection }) => provider !== before?.provider || connection !== before.connection,
     );
-    this.#connections = [...others, Connection().parse(structuredClone(record))];
+    this.#connections = [...others, structuredClone(record)];
     this.#remember();
   }
 
   async remove(provider: string, connection: string) {
+    this.#mustBeLocked("removed", { provider, connection });
+    this.#begun.delete(nameOf({ provider, connection }));
     const before = this.#connections.length;
     this.#connections = this.#connections.filter(
       (each) => each.provider !== provider || each.connection !== connection,
@@ -393,7 +469,7 @@ export class MemoryStore implements Store {
 
   async learn(learned: Learned) {
     const others = this.#learned.filter(({ provider }) => provider !== learned.provider);
-    this.#learned = [...others, Learned().parse(structuredClone(learned))];
+    this.#learned = [...others, structuredClone(learned)];
     this.#remember();
   }
 
@@ -403,6 +479,12 @@ export class MemoryStore implements Store {
     const { id_token } = this.#answers;
     return JSON.parse(JSON.stringify(whole, (_, value) => (value === id_token && id_token ? "{id_token}" : value)));
   }
+
+  /** The connections whose last refresh may have been answered without our knowing. */
+  leftOpen = () => [...this.#begun.values()].map(({ connection }) => connection).sort();
+
+  /** What was done without the lock, and the locks that nobody gave back. */
+  faults = () => [...this.#wrong, ...[...this.#locked].map((name) => `the lock of ${name} was kept`)];
 
   /** Every secret that it ever held. */
   secrets = () => [...this.#seen];

@@ -5,7 +5,7 @@
  * Whatever runs in a world is judged when it ends: its stream keeps the contract, and no secret that this world has ever
  * seen stands in it, in a log or in an argument list. `close` judges what is left behind.
  */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -15,6 +15,7 @@ import {
   startAuthorizationServer,
 } from "./authorization-server.ts";
 import { approveRedirect } from "./person.ts";
+import { connectionSecrets, opened, putSealed } from "./sealed.ts";
 import { authline, leftovers, type Options, type Run, type Running, tempHome } from "./spawn.ts";
 import { checkStream, type Event, leaks } from "./stream.ts";
 
@@ -37,7 +38,7 @@ export interface SessionRecord {
   state: string;
   expires_at: string;
   ended_at?: string;
-  secrets: { client_secret?: string; doors: Record<string, Record<string, unknown>> };
+  secrets: { client_secret?: string; doors?: Record<string, Record<string, unknown>> };
 }
 
 export interface How extends Options {
@@ -54,12 +55,11 @@ export async function world(options: AuthorizationServerOptions = {}) {
   const server: AuthorizationServer = await startAuthorizationServer({ interval: 1, ...options });
   const home = tempHome();
   const sessions = join(home, "sessions");
-  const connections = join(home, "connections");
   const everSecret = new Set<string>();
   /** Of these an `auth_url` consists. */
   const inAddress = new Set<string>();
 
-  const readSession = (id: string): SessionRecord => JSON.parse(readFileSync(join(sessions, `${id}.json`), "utf8"));
+  const readSession = (id: string) => opened(home, "session", id) as unknown as SessionRecord;
   const ids = () => filesOf(sessions, ".json").map((name) => name.slice(0, -".json".length));
   const logOf = (id: string): Buffer => {
     const path = join(sessions, `${id}.ndjson`);
@@ -73,16 +73,12 @@ export async function world(options: AuthorizationServerOptions = {}) {
     for (const id of ids()) {
       const { client_secret, doors } = readSession(id).secrets;
       if (client_secret !== undefined) everSecret.add(client_secret);
-      for (const [name, value] of Object.values(doors).flatMap((door) => Object.entries(door))) {
+      for (const [name, value] of Object.values(doors ?? {}).flatMap((door) => Object.entries(door))) {
         if (CONCEALED.includes(name)) everSecret.add(String(value));
         if (["state", "nonce"].includes(name)) inAddress.add(String(value));
       }
     }
-    for (const file of filesOf(connections, ".json")) {
-      for (const value of Object.values(JSON.parse(readFileSync(join(connections, file), "utf8")).secrets)) {
-        everSecret.add(String(value));
-      }
-    }
+    for (const secret of connectionSecrets(home)) everSecret.add(secret);
     return [...everSecret];
   }
 
@@ -168,7 +164,7 @@ export async function world(options: AuthorizationServerOptions = {}) {
     ids,
     record: readSession,
     change(id: string, change: Partial<SessionRecord>) {
-      writeFileSync(join(sessions, `${id}.json`), JSON.stringify({ ...readSession(id), ...change }), { mode: 0o600 });
+      putSealed(home, "session", id, { ...opened(home, "session", id), ...change });
     },
     log: (id: string): Event[] =>
       String(logOf(id))
@@ -206,7 +202,7 @@ export async function world(options: AuthorizationServerOptions = {}) {
         await noSecretInSight();
         for (const id of ids()) {
           const { state, secrets } = readSession(id);
-          if (state !== "pending") expect(secrets).toEqual({ doors: {} });
+          if (state !== "pending") expect(secrets).toEqual({});
         }
       } finally {
         await server.close();

@@ -5,6 +5,7 @@
 // - The environment is built, not inherited: what a developer's machine or a CI sets does not reach the child.
 // - Every child leads its own process group, so that what it leaves behind can be found (`leftovers`) and ended (`sweep`).
 // - Nothing is guessed from a sleep: `next` awaits an event on the stream, `done` the end of process and streams.
+// - No secret that a server of the test has issued gets out: every stream is searched, and every home before it is removed.
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
@@ -26,6 +27,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { spawn as spawnPty } from "@lydell/node-pty";
+import { secretsIn, secretsUnder } from "./issued.ts";
 import { type Event, parseStream } from "./stream.ts";
 
 const { AUTHLINE_BIN, PATH, TMPDIR } = process.env;
@@ -95,6 +97,8 @@ interface Ended {
 
 const started = new Set<{ pid: number; home: string }>();
 const homes = new Set<string>();
+/** Where a secret was seen, since the last `sweep`. */
+const leaked = new Set<string>();
 
 /** A fresh directory to be AUTHLINE_HOME, removed by `sweep` or with this process. */
 export function tempHome(): string {
@@ -123,6 +127,11 @@ export function authline(argv: string[], options: Options = {}): Running {
     const lingeredMs = tap.resultAt === undefined ? undefined : endedAt - tap.resultAt;
     const durationMs = endedAt - startedAt;
     const { bytes: stdout, events } = tap;
+    // A terminal shows what is typed there, and a token to who asks for it.
+    const onScreen = { pty: [], "pty-stderr": [shownOf(stdout)] }[sink as string];
+    for (const text of onScreen ?? [shownOf(stdout), String(Buffer.concat(stderr))]) {
+      for (const secret of secretsIn(text)) leaked.add(`authline ${argv.join(" ")} shows ${secret}`);
+    }
     return { ...run, stdout, stderr: String(Buffer.concat(stderr)), code, signal, events, durationMs, lingeredMs };
   };
   let timer: NodeJS.Timeout | undefined;
@@ -166,7 +175,11 @@ export async function leftovers(run: { pid: number; home: string }, withinMs = 1
   return alive.map((pid) => `${pid} ${readProc(pid, "cmdline").replaceAll("\0", " ").trim()}`);
 }
 
-/** For afterEach: ends what still runs and removes the homes. Returns what it had to end. */
+/** What a stream shows besides the one token that it is for. */
+const shownOf = (stdout: Buffer) =>
+  String(stdout).replace(/("command":"token",.*"data":\{[^{}]*?"access_token":)"[^"]*"/g, "$1");
+
+/** For afterEach: ends what still runs and removes the homes. Returns what it had to end. Throws where a secret got out. */
 export async function sweep(): Promise<string[]> {
   const found: string[] = [];
   for (const run of started) {
@@ -175,7 +188,11 @@ export async function sweep(): Promise<string[]> {
     await leftovers(run);
   }
   started.clear();
+  for (const home of homes) for (const place of secretsUnder(home)) leaked.add(place);
   removeHomes();
+  const places = [...leaked];
+  leaked.clear();
+  if (places.length > 0) throw new Error(`secrets in sight:\n${places.join("\n")}`);
   return found;
 }
 

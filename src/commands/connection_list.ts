@@ -1,0 +1,39 @@
+import { loginAction } from "../actions.ts";
+import { asFailure, type Warning } from "../protocol/failure.ts";
+import { command, optionalProvider } from "./command.ts";
+import { viewOf } from "./connection.ts";
+
+export const connectionList = command({
+  positionals: { provider: optionalProvider },
+  options: {},
+  examples: ["authline connection list", "authline connection list github"],
+
+  async *flow({ provider }, ctx) {
+    const records = await ctx.store.connections(provider);
+    const warnings: Warning[] = records.flatMap((record) =>
+      "problem" in record ? [{ code: "unreadable", message: record.problem }] : [],
+    );
+    const standards = new Map<string, string | undefined>();
+    for (const name of new Set(records.map(({ provider }) => provider))) {
+      try {
+        standards.set(name, await ctx.store.standard(name));
+      } catch (error) {
+        warnings.push({ code: "unreadable", message: asFailure(error).message });
+      }
+    }
+    const connections = records.map((record) => viewOf(record, standards.get(record.provider), ctx));
+    if (provider !== undefined && connections.length === 0) {
+      const { definitionOf } = await import("../providers/lookup.ts");
+      definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
+      const standard = await ctx.store.standard(provider);
+      const next_actions = [loginAction(provider, standard, standard)];
+      return { message: `There is no connection to ${provider}.`, data: { connections }, next_actions };
+    }
+    const count = connections.length;
+    return {
+      message: count === 0 ? "There is no connection." : `${count} connection${count === 1 ? "" : "s"}.`,
+      data: { connections },
+      warnings,
+    };
+  },
+});

@@ -1,0 +1,67 @@
+/**
+ * A credential under another name. The name is sealed in with the secrets, so the record is written anew and then deleted
+ * under the old one.
+ *
+ * Rule: at worst both are there, never neither. The new one says which one it was; a second run sees by that, and by when
+ * the credential was first obtained, that both are the same, and finishes.
+ */
+import { loginAction } from "../actions.ts";
+import type { Context } from "../context.ts";
+import { type Outcome, progress } from "../flow.ts";
+import { holdOf } from "../flows/hold.ts";
+import { Failure } from "../protocol/failure.ts";
+import type { Lock } from "../store/lock.ts";
+import type { Connection, ConnectionView } from "../store/record.ts";
+import { command, provider } from "./command.ts";
+import { name, noSuch, tokenAction, viewOf } from "./connection.ts";
+
+export const connectionRename = command({
+  positionals: { provider, from: name("what it is called"), to: name("what it shall be called") },
+  options: {},
+  examples: ["authline connection rename github default work"],
+
+  async *flow({ provider, from, to }, ctx) {
+    if (from === to) throw new Failure("usage", "It is called so already.", { hint: "Give another name." });
+    const locks: Lock[] = [];
+    try {
+      // Always in the same order: else two renames could wait for each other.
+      for (const connection of [from, to].sort()) locks.push(yield* holdOf({ provider, connection }, ctx));
+      const record = await ctx.store.connection(provider, from);
+      const there = await ctx.store.glance(provider, to);
+      if (!record && there?.renamed_from === from) return renamed(there, await ctx.store.standard(provider)); // by a run before
+      if (!record) throw await noSuch(provider, from, ctx);
+      if (there && !isCopy(there, record)) throw taken(provider, to);
+      if (!there || there.updated_at <= record.updated_at) await copy(record, to, ctx);
+      if ((await ctx.store.standard(provider)) === from) await ctx.store.setStandard(provider, to);
+      await ctx.store.remove(provider, from);
+      yield progress("store", "done", `The credential of ${from}@${provider} is called ${to}@${provider} now.`);
+      return renamed({ ...record, connection: to }, await ctx.store.standard(provider));
+    } finally {
+      for (const lock of locks) lock.release();
+    }
+
+    function renamed(record: ConnectionView, standard: string): Outcome<"connection"> {
+      return {
+        message: `${from}@${provider} is called ${to} now.`,
+        data: { ...viewOf(record, standard, ctx), renamed_from: from },
+        next_actions: [(record.revoked ? loginAction : tokenAction)(provider, to, standard)],
+      };
+    }
+  },
+});
+
+/** What an earlier run left that was killed. A login under the old name since then would have begun a record of its own. */
+const isCopy = (there: ConnectionView, record: ConnectionView) =>
+  there.renamed_from === record.connection && there.created_at === record.created_at;
+
+/** That the answer to a refresh may be lost is known first: without its record that says nothing yet. */
+async function copy(record: Connection, to: string, ctx: Context): Promise<void> {
+  const begun = await ctx.store.interrupted(record);
+  if (begun) await ctx.store.begin({ ...begun, connection: to });
+  await ctx.store.keep({ ...record, connection: to, renamed_from: record.connection });
+}
+
+const taken = (provider: string, to: string) =>
+  new Failure("usage", `${provider} has a connection "${to}" already.`, {
+    hint: `Take another name, or remove that one first: authline connection remove ${provider} ${to}`,
+  });
