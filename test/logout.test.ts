@@ -87,6 +87,8 @@ describe("a real server", () => {
         secrets: { ...secrets, registration_access_token },
       });
     }
+    const { client, ...learned } = opened(home, "provider", "acme");
+    putSealed(home, "provider", "acme", { ...learned, client: { ...client, client_id } });
     return client_id ?? "";
   }
 
@@ -128,6 +130,7 @@ describe("a real server", () => {
     expect(codes).not.toContain("client_left");
     expect(events).toContainEqual(expect.objectContaining({ step: "register", state: "done" }));
     expect(namesOf(home, "connection")).toEqual([]);
+    expect(opened(home, "provider", "acme")).not.toHaveProperty("client"); // the next login must not come as that one
   });
 
   test("leaves a client that another connection shares, and deletes it with the last one", async () => {

@@ -627,11 +627,12 @@ describe("a refresh", () => {
     await signInByRedirect();
     const [mine] = active(server.records().accessTokens);
     await server.close();
-    const { result, code } = await run(["token", "acme", "--min-ttl", "2h"]);
+    const { result, code } = await run(["token", "acme", "--min-ttl", "2h"], { faults: "hurry" });
     expect([code, result.data.access_token, result.data.refreshed]).toEqual([0, mine, false]);
     expect(result.warnings).toMatchObject([{ code: "refresh_failed" }]);
 
-    const forced = await run(["token", "acme", "--refresh"]); // asked for by name: the old one will not do
+    // Asked for by name: the old one will not do.
+    const forced = await run(["token", "acme", "--refresh"], { faults: "hurry" });
     expect([forced.code, forced.result.error?.code]).toEqual([69, "network"]);
     expect((await token()).access_token).toBe(mine);
   });
@@ -644,7 +645,7 @@ describe("a refresh", () => {
     await server.close();
     await ended(result.data.expires_at);
     const kept = connectionFiles().map((file) => readFileSync(file, "utf8"));
-    const failed = await run(["token", "acme"]);
+    const failed = await run(["token", "acme"], { faults: "hurry" });
     expect([failed.code, failed.result.error?.code, failed.result.error?.retryable]).toEqual([69, "network", true]);
     expect(failed.result.message).toContain(`127.0.0.1:${port}`);
     expect(connectionFiles().map((file) => readFileSync(file, "utf8"))).toEqual(kept);

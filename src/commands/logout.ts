@@ -107,6 +107,7 @@ async function* deleteClient(record: Connection, ctx: Context): Flow<Step | unde
     const isGone = await unregister(record, ctx);
     if (isGone === undefined) return undefined;
     if (!isGone) return { step, state: "skipped", reason: "in_use" };
+    await forgetClient(record, ctx);
     yield progress("register", "done", `The client that was registered with ${record.provider} is deleted.`);
     return { step, state: "done" };
   } catch (error) {
@@ -115,6 +116,14 @@ async function* deleteClient(record: Connection, ctx: Context): Flow<Step | unde
     yield progress("register", "failed", `The registered client could not be deleted: ${message}`, { reason: code });
     return { step, state: "failed", reason: code };
   }
+}
+
+/** The next login of the provider must not come as a client that is no more. */
+async function forgetClient({ provider, client }: Connection, { store }: Context): Promise<void> {
+  const learned = await store.learned(provider);
+  if (learned?.client?.client_id !== client.client_id) return;
+  const { client: _, ...rest } = learned;
+  await store.learn({ ...rest, secrets: {} });
 }
 
 /**
