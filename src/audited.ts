@@ -10,6 +10,7 @@ import { defined } from "./defined.ts";
 import type { Flow, Outcome } from "./flow.ts";
 import type { Notice } from "./protocol/event.ts";
 import { asFailure, codes, exits, Failure, type Warning } from "./protocol/failure.ts";
+import { failureWith, outcomeWith } from "./result.ts";
 
 interface Call {
   command: string;
@@ -40,7 +41,7 @@ export async function* audited(flow: Flow<Outcome>, { command, args }: Call, ctx
       session_id = step.value.session_id ?? session_id;
       if (step.done) {
         await end(succeeded(step.value));
-        return warned(step.value);
+        return outcomeWith(warnings, step.value);
       }
       const notice = step.value;
       if (isTold(notice)) {
@@ -51,7 +52,7 @@ export async function* audited(flow: Flow<Outcome>, { command, args }: Call, ctx
     }
   } catch (error) {
     await end(ctx.signal.aborted ? cancelled(ctx) : failed(asFailure(error)));
-    throw warnings.length === 0 ? error : warnedOf(asFailure(error));
+    throw failureWith(warnings, error);
   } finally {
     clearTimeout(timer);
     ctx.signal.removeEventListener("abort", tearAway);
@@ -87,15 +88,6 @@ export async function* audited(flow: Flow<Outcome>, { command, args }: Call, ctx
     } catch {
       return defined({ provider }); // what cannot be read does not keep the rest from being told
     }
-  }
-
-  function warned(outcome: Outcome): Outcome {
-    if (warnings.length === 0) return outcome;
-    return { ...outcome, warnings: [...(outcome.warnings ?? []), ...warnings] };
-  }
-
-  function warnedOf({ code, message, details }: Failure): Failure {
-    return new Failure(code, message, { ...details, warnings: [...(details.warnings ?? []), ...warnings] });
   }
 }
 

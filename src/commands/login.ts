@@ -1,10 +1,10 @@
 import { loginAction, sessionActions, trySoon } from "../actions.ts";
 import type { Context } from "../context.ts";
-import type { Outcome } from "../flow.ts";
 import type { Asked, Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
 import { Failure, type NextAction, type Warning } from "../protocol/failure.ts";
 import { grants, REDIRECT_URI } from "../providers/definition.ts";
+import { failureWith, outcomeWith } from "../result.ts";
 import type { SessionClear } from "../sessions/session.ts";
 import { choice, command, connection, duration, flag, provider, text } from "./command.ts";
 import { checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
@@ -46,28 +46,21 @@ export const login = command({
       const plan = await planOf(args, ctx);
       if (isForNobody(plan)) {
         const { signIn } = await import("../flows/sign_in.ts");
-        return warned(yield* signIn(plan, ctx));
+        return outcomeWith(warnings, yield* signIn(plan, ctx));
       }
       const { begin, joinOrOpen, takePasted } = await import("../sessions/open.ts");
       session = await joinOrOpen(plan, { fresh: args.new }, ctx);
-      if (args["no-wait"]) return warned(yield* begin(session, ctx));
+      if (args["no-wait"]) return outcomeWith(warnings, yield* begin(session, ctx));
       const { follow } = await import("../sessions/follow.ts");
       if (args["client-secret-from"] !== "stdin") void takePasted(session, ctx, done.signal);
-      return warned(yield* follow(session.session_id, ctx));
+      return outcomeWith(warnings, yield* follow(session.session_id, ctx));
     } catch (error) {
-      throw warned(session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again(args, standard)));
+      throw failureWith(
+        warnings,
+        session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again(args, standard)),
+      );
     } finally {
       done.abort();
-    }
-
-    function warned<T>(end: T): T {
-      if (warnings.length === 0) return end;
-      if (!(end instanceof Failure)) {
-        const outcome = end as Outcome<"login">;
-        return { ...outcome, warnings: [...warnings, ...(outcome.warnings ?? [])] } as T;
-      }
-      const { code, message, details } = end;
-      return new Failure(code, message, { ...details, warnings: [...warnings, ...(details.warnings ?? [])] }) as T;
     }
   },
 });
