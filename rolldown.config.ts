@@ -1,12 +1,15 @@
 /**
- * The one build: an ESM bundle with lazily loaded chunks, and the catalogue beside it.
+ * The one build: an ESM bundle with lazily loaded chunks, and the catalogue beside it; and what programs import, which
+ * shares no file with that, so that a reader of the stream loads nothing else.
  *
  * What `token` would pay for and never use is left out: conf brings a JSON Schema validator that only runs when a schema
  * is given (none is), and yargs measures strings in a way that only matters for text beyond ASCII (there is none). conf's
  * writer also catches signals, and sends them again: that would cut off the tidying up that main.ts gives a flow time for.
  */
-import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { defineConfig, type Plugin } from "rolldown";
+import { isolatedDeclarationSync } from "rolldown/experimental";
+import { schemas, typings } from "./src/typings.ts";
 
 const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
 
@@ -27,7 +30,10 @@ const leaveOut: Plugin = {
 const catalogue: Plugin = {
   name: "catalogue",
   buildStart: () => rmSync("dist", { recursive: true, force: true }),
-  writeBundle: () => cpSync("src/providers/catalogue", "dist/catalogue", { recursive: true }),
+  writeBundle() {
+    cpSync("src/providers/catalogue", "dist/catalogue", { recursive: true });
+    if (existsSync("skills")) cpSync("skills", "dist/skills", { recursive: true });
+  },
 };
 
 /** Their licences ask to go wherever their code goes. */
@@ -51,7 +57,19 @@ const licences: Plugin = {
   },
 };
 
-export default defineConfig({
+/** The types that go with `index.js`, and the schemas. */
+const forPrograms: Plugin = {
+  name: "for-programs",
+  async generateBundle() {
+    const { code } = isolatedDeclarationSync("reader.ts", readFileSync("src/reader.ts", "utf8"), {});
+    this.emitFile({ type: "asset", fileName: "index.d.ts", source: typings(code) });
+    for (const [name, schema] of Object.entries(await schemas())) {
+      this.emitFile({ type: "asset", fileName: `schema/${name}.json`, source: `${JSON.stringify(schema)}\n` });
+    }
+  },
+};
+
+const program = defineConfig({
   input: { authline: "src/main.ts", keyring: "src/keyring.ts" },
   external: ["@napi-rs/keyring"],
   platform: "node",
@@ -67,9 +85,19 @@ export default defineConfig({
       groups: [
         {
           name: "shared",
-          test: /src\/(actions|defined|flow|result|protocol\/(?!schema)\w+|store\/\w+|sessions\/(sessions|session|log)|providers\/(definition|environment)|commands\/command)\.ts|node_modules\/zod\/(?!.*json-schema)|rolldown.runtime/,
+          test: /src\/(actions|config|defined|flow|result|protocol\/(?!schema)\w+|store\/\w+|sessions\/(sessions|session|log)|providers\/(definition|environment)|commands\/command)\.ts|node_modules\/zod\/(?!.*json-schema)|rolldown.runtime/,
         },
       ],
     },
   },
 });
+
+const library = defineConfig({
+  input: { index: "src/index.ts" },
+  platform: "neutral",
+  transform: { target: "node20.19" },
+  plugins: [forPrograms],
+  output: { dir: "dist", format: "esm", minify: true },
+});
+
+export default [program, library];

@@ -6,14 +6,16 @@
  */
 import yargs, { type Argv } from "yargs";
 import { audited } from "./audited.ts";
-import type { Command, Options } from "./commands/command.ts";
-import { describe, didYouMean, GLOBAL_OPTIONS, helpAction, optionHelp } from "./commands/help.ts";
+import type { Command, Options, Positional } from "./commands/command.ts";
+import { didYouMean, GLOBAL_OPTIONS, helpAction, optionHelp } from "./commands/help.ts";
 import { commands, type Entry } from "./commands/index.ts";
+import { settled } from "./config.ts";
 import { type Context, createContext, type Process } from "./context.ts";
 import type { Flow, Outcome } from "./flow.ts";
-import type { CommandHelp, Kind, OptionHelp } from "./protocol/data.ts";
+import type { Kind } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
 import { Failure } from "./protocol/failure.ts";
+import { lazily } from "./protocol/shapes.ts";
 import { homeOf } from "./store/file.ts";
 
 declare const AUTHLINE_VERSION: string;
@@ -22,12 +24,15 @@ interface Call {
   name: string;
   kind: Kind;
   challenges: boolean;
+  /** Who has stdout, where that is not the stream of the command: its own result does not stand there. */
+  stdout?: string | undefined;
   /** --json or --no-json, where one was given. */
   json: boolean | undefined;
+  quiet: boolean;
   flow(host: Process): Flow<Outcome>;
 }
 
-const GLOBAL = new Set(["--json", "--no-json", "--help", "-h", "--version"]);
+const GLOBAL = new Set(["--json", "--no-json", "--quiet", "--help", "-h", "--version"]);
 
 /** Which command, and what is left for it. Loads nothing yet. */
 export function read(argv: readonly string[], contextOf: ContextOf = realContext): Call {
@@ -36,27 +41,36 @@ export function read(argv: readonly string[], contextOf: ContextOf = realContext
   const given = new Set(head.filter((token) => GLOBAL.has(token)));
   const tokens = [...head.filter((token) => !GLOBAL.has(token)), ...argv.slice(head.length)];
   const json = given.has("--no-json") ? false : given.has("--json") ? true : undefined;
-  const call = (name: string, kind: Kind, flow: Call["flow"]): Call => ({ name, kind, challenges: false, json, flow });
+  const flags = { json, quiet: given.has("--quiet") };
+  const call = (name: string, kind: Kind, flow: Call["flow"]): Call => ({
+    name,
+    kind,
+    challenges: false,
+    ...flags,
+    flow,
+  });
 
   const entry = commands.find(({ name }) => name.split(" ").every((word, index) => tokens[index] === word));
   const first = tokens[0];
   if (given.has("--version")) return call("version", "version", version);
-  if (first === undefined) return call("help", "help", () => help(undefined));
-  if (first === "help")
-    return read([...tokens.slice(1), "--help", ...(json === undefined ? [] : [json ? "--json" : "--no-json"])]);
+  if (first === undefined) return call("help", "help", () => help(""));
+  if (first === "help") return read([...tokens.slice(1), "--help", ...given]);
   const asksForHelp = given.has("--help") || given.has("-h");
-  if (asksForHelp && (entry || first.startsWith("-"))) return call("help", "help", () => help(entry));
-  if (!entry) return call("authline", "help", () => unknown(first));
+  const topic = entry?.name ?? (first.startsWith("-") ? "" : tokens.join(" "));
+  if (asksForHelp && (entry || topic === "" || isGroup(topic))) return call("help", "help", () => help(topic));
+  if (!entry) return call("authline", "help", () => unknown(tokens));
   const rest = tokens.slice(entry.name.split(" ").length);
   return {
     ...call(entry.name, entry.kind, (host) => invoke(entry, rest, () => contextOf(host))),
     challenges: entry.challenges ?? false,
+    stdout: entry.stdout,
   };
 }
 
-async function* invoke(entry: Entry, rest: readonly string[], context: () => Context): Flow<Outcome> {
+async function* invoke(entry: Entry, rest: readonly string[], contextOf: () => Context): Flow<Outcome> {
   const command = await entry.load();
-  const args = await parse(entry, command, rest);
+  const context = lazily(contextOf);
+  const args = await parse(entry, command, rest, (option) => settled(option, context()));
   const ctx = context();
   const flow = command.flow(args, ctx);
   return yield* entry.audited ? audited(flow, { command: entry.name, args }, ctx) : flow;
@@ -66,13 +80,17 @@ type ContextOf = (host: Process) => Context;
 
 const realContext: ContextOf = (host) => createContext(host, homeOf(host));
 
-async function* unknown(word: string): Flow<never> {
-  const isOption = word.startsWith("-");
-  const known = isOption ? GLOBAL_OPTIONS : commands;
-  throw new Failure("usage", `There is no ${isOption ? "option" : "command"} ${word}.`, {
-    hint: (await didYouMean(word, known, isOption)) ?? `Commands are ${commands.map(({ name }) => name).join(", ")}.`,
-    next_actions: [helpAction()],
-  });
+/** Whether there are commands below it: `session`. */
+const isGroup = (word: string) => commands.some(({ name }) => name.startsWith(`${word} `));
+
+async function* unknown(tokens: readonly string[]): Flow<never> {
+  const { misfit } = await import("./commands/unknown.ts");
+  throw await misfit(tokens);
+}
+
+async function* help(topic: string): Flow<Outcome<"help">> {
+  const { helpOn } = await import("./commands/help_text.ts");
+  return helpOn(topic);
 }
 
 async function* version({ node }: Process): Flow<Outcome<"version">> {
@@ -85,52 +103,79 @@ async function* version({ node }: Process): Flow<Outcome<"version">> {
 
 // --- parsing ---------------------------------------------------------------------------------------------------------
 
-async function parse(entry: Entry, command: Command, rest: readonly string[]): Promise<never> {
+type Taker = Options[string] | Positional;
+
+/** `settled`: what stands for an option or argument that is not given (config.ts). */
+async function parse(
+  entry: Entry,
+  command: Command,
+  rest: readonly string[],
+  settled: (taker: Taker) => unknown,
+): Promise<never> {
   const usage = (message: string, hint = `See: authline ${entry.name} --help`) =>
-    new Failure("usage", message, { hint, next_actions: [helpAction(entry)] });
+    new Failure("usage", message, { hint, next_actions: [helpAction(entry.name)] });
   // Before yargs sees them: a name such as --constructor means something to JavaScript.
-  for (const name of namesIn(rest)) {
+  const names = namesIn(rest, command.options);
+  for (const name of names) {
     if (Object.hasOwn(command.options, name)) continue;
-    if (isGlobal(name)) throw usage(`${dashed(name)} takes no value.`);
+    if (isGlobal(name)) throw usage(`${dashed(name)} takes no value.`, `Write ${dashed(name)} alone.`);
     const known = [...optionHelp(command.options), ...GLOBAL_OPTIONS];
-    throw usage(`There is no option ${dashed(name)} for ${entry.name}.`, await didYouMean(name, known, true));
+    throw usage(`There is no option ${dashed(name)} for ${entry.name}.`, await didYouMean(name, known, "--"));
   }
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw usage(`--${twice} was given twice.`, `Give --${twice} once.`);
   const parsed = parserFor(command).parseSync(withValues(rest, command.options)) as Record<string, unknown>;
 
   const args: Record<string, unknown> = {};
   const { _: bare, $0, ...named } = parsed;
   for (const [name, value] of Object.entries(named)) {
     const option = command.options[name] as Options[string];
-    if (Array.isArray(value)) throw usage(`--${name} was given twice.`);
     if (option.type === "string" && (typeof value !== "string" || value === ""))
-      throw usage(`--${name} needs a value.`);
+      throw usage(`--${name} needs a value.`, `Write --${name}=${option.placeholder ?? "VALUE"}.`);
+    if (option.type === "boolean" && rest.some((word) => word.startsWith(`--${name}=`)))
+      throw usage(`--${name} takes no value.`, `Write --${name} alone, or leave it out.`);
   }
   for (const [name, option] of Object.entries(command.options)) {
-    const value = (named[name] as string | undefined) ?? option.default;
-    if (option.type === "boolean") args[name] = named[name] === true;
-    else if (value !== undefined) args[name] = option.parse(value, `--${name}`);
+    const given = named[name] as string | undefined;
+    const { unless = "" } = option;
+    const value =
+      given !== undefined
+        ? option.type === "boolean" || option.parse(given, `--${name}`)
+        : ((named[unless] === true ? undefined : settled(option)) ??
+          (option.default === undefined ? undefined : option.parse(option.default, `--${name}`)));
+    if (option.type === "boolean") args[name] = value === true;
+    else if (value !== undefined) args[name] = value;
   }
 
   const words = (bare as unknown[]).map(String);
-  for (const [name, { required, parse }] of Object.entries(command.positionals)) {
-    const word = words.shift();
-    if (word !== undefined) args[name] = parse(word, `<${name}>`);
-    else if (required) throw usage(`<${name}> is missing.`);
+  for (const [name, place] of Object.entries(command.positionals)) {
+    const read = (word: string) => place.parse(word, `<${name}>`);
+    const word = place.many ? undefined : words.shift();
+    const value = place.many ? words.splice(0).map(read) : word === undefined ? settled(place) : read(word);
+    if (value !== undefined) args[name] = value;
+    else if (place.required) throw usage(`<${name}> is missing.`, exampleOf(command, place));
   }
-  if (words[0] !== undefined) throw usage(`There is one argument too many: ${words[0]}`);
+  if (words[0] !== undefined) {
+    const known = await didYouMean(words[0], optionHelp(command.options), "--");
+    throw usage(`There is one argument too many: ${words[0]}`, known ?? exampleOf(command));
+  }
   return args as never;
 }
+
+/** Where a setting would do, it says how that is made. */
+const exampleOf = ({ examples }: Command, { config }: Partial<Positional> = {}) =>
+  `For example: ${examples[0]}${config === undefined ? "" : `; or once for all: authline config set ${config} …`}`;
 
 const isGlobal = (name: string) => GLOBAL_OPTIONS.some((option) => option.name === name);
 
 /** The names of the options in argv, in order. */
-function namesIn(rest: readonly string[]): string[] {
+function namesIn(rest: readonly string[], options: Options): string[] {
   const end = rest.indexOf("--");
   const words = end < 0 ? rest : rest.slice(0, end);
   const isValue = (index: number) => index > 0 && takesNext(words[index - 1] as string);
-  const takesNext = (word: string) => word.startsWith("--") && !word.includes("=");
+  const takesNext = (word: string) => word.startsWith("--") && options[word.slice(2)]?.type === "string";
   return words.flatMap((word, index) => {
-    const [, long, short] = word.match(/^(?:--([^=]+)|-([^-=]))/) ?? [];
+    const [, long, short] = word.match(/^(?:--([^=]*)|-([^-]))/s) ?? [];
     if (long !== undefined) return [long];
     return short !== undefined && !isValue(index) ? [short] : [];
   });
@@ -177,49 +222,3 @@ const bareParser = (): Argv =>
       "parse-numbers": false,
       "parse-positional-numbers": false,
     });
-
-// --- help ------------------------------------------------------------------------------------------------------------
-
-async function* help(entry: Entry | undefined): Flow<Outcome<"help">> {
-  const entries = entry ? [entry] : commands;
-  const described = await Promise.all(entries.map(async (each) => describe(each, await each.load())));
-  return {
-    message: entry ? `How to use authline ${entry.name}.` : "How to use authline.",
-    data: {
-      text: await (entry ? commandText(described[0] as CommandHelp) : rootText()),
-      commands: described,
-      options: GLOBAL_OPTIONS,
-    },
-  };
-}
-
-function commandText({ usage, summary, positionals, options, examples }: CommandHelp): Promise<string> {
-  const places = positionals.map(
-    ({ name, summary, required }) => `${required ? `<${name}>` : `[${name}]`}  ${summary}`,
-  );
-  const parser = bareParser().usage([usage, `${capital(summary)}.`, ...places].join("\n\n"));
-  for (const each of options) parser.option(...shown(each, "Options:"));
-  for (const each of GLOBAL_OPTIONS) parser.option(...shown(each, "Everywhere:"));
-  return textOf(parser, `Examples:\n${examples.map((example) => `  ${example}`).join("\n")}`);
-}
-
-function rootText(): Promise<string> {
-  const parser = bareParser().usage(
-    "authline <command> [options]\n\nSigns in to any OAuth 2 or OpenID Connect provider, keeps the credentials and hands them out.",
-  );
-  for (const { name, summary } of commands) parser.command(name, summary);
-  for (const each of GLOBAL_OPTIONS) parser.option(...shown(each, "Everywhere:"));
-  return textOf(parser, "authline <command> --help says more about each.");
-}
-
-/** yargs lays it out; the last part it would break in the middle of a command. */
-const textOf = async (parser: Argv, last: string) => `${(await parser.wrap(80).getHelp()).trimEnd()}\n\n${last}\n`;
-
-/** An option as yargs' help shows it: with a name for its value, without a word on types. */
-function shown({ name, summary, placeholder, choices, default: initial }: OptionHelp, group: string) {
-  const facts = [choices?.join(", "), initial !== undefined && `default ${initial}`].filter(Boolean).join("; ");
-  const key = placeholder ? `${name} ${placeholder}` : name;
-  return [key, { describe: facts ? `${summary} (${facts})` : summary, group }] as const;
-}
-
-const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -2,15 +2,17 @@
  * Everything outside the program that a flow may touch. What is slow to load is loaded when it is first used.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync, readlinkSync, statSync } from "node:fs";
+import { createReadStream, readFileSync, readlinkSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
 import { hostname, userInfo } from "node:os";
 import type { Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Audit, auditAt, type Who } from "./audit.ts";
+import { configuredConnection } from "./config.ts";
 import { defined } from "./defined.ts";
 import type { Listener } from "./flows/listener.ts";
 import { type Sessions, sessionsAt } from "./sessions/sessions.ts";
+import { type ConfigFile, configAt } from "./store/config.ts";
 import { fileStore } from "./store/file.ts";
 import { type Keyring, keyringOf } from "./store/keyring.ts";
 import { type Keys, keysAt } from "./store/keys.ts";
@@ -22,6 +24,7 @@ export interface Context {
   /** Aborted when the command is cancelled. Everything that waits heeds it and rejects with its reason. */
   readonly signal: AbortSignal;
   readonly fetch: typeof globalThis.fetch;
+  readonly config: ConfigFile;
   readonly store: Store;
   readonly keys: Keys;
   readonly sessions: Sessions;
@@ -40,6 +43,10 @@ export interface Context {
   env(name: string): string | undefined;
   /** All of standard input. */
   stdin(bounds: Bounds): Promise<string>;
+  /** The bytes of a file, or of standard input, as they come. */
+  bytes(file: string | undefined): Readable;
+  /** Hands bytes on to stdout, where a stream is due there. */
+  pass(bytes: Uint8Array): void;
   /** Lines that somebody types or pastes, until `signal` aborts; none where nobody can. */
   lines(signal: AbortSignal): AsyncIterable<string>;
   /** What a shell command printed on its stdout; its stderr goes to ours. Nothing of it outlives an abort. */
@@ -81,7 +88,11 @@ export interface Process {
   platform: NodeJS.Platform;
   node: string;
   terminal: { stdin: boolean; stdout: boolean; stderr: boolean; columns?(): number | undefined };
+  /** Whether a person may be asked (modes.ts). */
+  prompt?: boolean;
   stdin(): Readable;
+  /** To stdout, where a stream is due there. */
+  pass?(bytes: Uint8Array): void;
   pid: number;
   /** Of the process that started this one. */
   ppid: number;
@@ -94,7 +105,7 @@ export interface Process {
 }
 
 export function createContext(host: Process, home: string): Context {
-  const { env, platform, signal } = host;
+  const { env, platform, signal, prompt = true } = host;
   const self = selfOf(host);
   const locks = locksAt(home, self);
   const keyring = keyringOf({ platform, env, file: host.program[0] });
@@ -105,10 +116,12 @@ export function createContext(host: Process, home: string): Context {
     isInUse: () => [...store.sealed(), ...sessions.sealed()].some(({ isSealed }) => isSealed()),
     now: () => new Date(),
   });
-  const store = fileStore(home, keys, locks);
+  const config = configAt(home, locks);
+  const store = fileStore(home, keys, locks, () => configuredConnection({ config }));
   const sessions = sessionsAt(home, self, keys);
   return {
     signal,
+    config,
     store,
     keys,
     sessions,
@@ -130,7 +143,7 @@ export function createContext(host: Process, home: string): Context {
     },
     browser: {
       reachesThisHost: hasDisplay(host),
-      welcome: host.terminal.stdin && host.terminal.stderr,
+      welcome: prompt && host.terminal.stdin && host.terminal.stderr,
       async open(url) {
         const { openBrowser } = await import("./browser.ts");
         return openBrowser(url, { env, platform });
@@ -145,6 +158,7 @@ export function createContext(host: Process, home: string): Context {
     },
     env: (name) => env[name],
     async stdin({ signal, maxBytes }) {
+      if (host.terminal.stdin && !prompt) return "";
       const chunks: Buffer[] = [];
       let size = 0;
       const input = host.stdin();
@@ -158,8 +172,10 @@ export function createContext(host: Process, home: string): Context {
       }
       return Buffer.concat(chunks).toString("utf8");
     },
+    bytes: (file) => (file === undefined ? host.stdin() : createReadStream(file)),
+    pass: (bytes) => host.pass?.(bytes),
     async *lines(signal) {
-      if (host.terminal.stdin && !isInForeground()) return; // to read would stop the whole process group
+      if (host.terminal.stdin && !(prompt && isInForeground())) return; // to read would stop the whole process group
       const { createInterface } = await import("node:readline");
       const input = host.stdin();
       (input as Partial<Socket>).unref?.(); // somebody may type: that alone is nothing to stay for
@@ -243,7 +259,8 @@ function linkOf(path: string): string {
 /** Whether the terminal listens to our process group, as far as can be known. */
 function isInForeground(): boolean {
   const stat = statOf("self");
-  return stat === undefined || stat[GROUP] === stat[TERMINAL_GROUP];
+  // -1: there is none that could stop us.
+  return stat === undefined || ["-1", stat[GROUP]].includes(stat[TERMINAL_GROUP]);
 }
 
 /** A browser started here would have a screen; over SSH the person's browser is on another machine. */

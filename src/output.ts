@@ -7,15 +7,15 @@
 import { writeSync } from "node:fs";
 
 export interface Output {
-  write(text: string): void;
+  write(content: string | Uint8Array): void;
 }
 
 /** `onLost` is called once, with the error's code, when nothing more can be written; later writes do nothing. */
 export function output(fd: number, onLost: (code: string) => void): Output {
   let lost = false;
   return {
-    write(text) {
-      const buffer = Buffer.from(text);
+    write(content) {
+      const buffer = typeof content === "string" ? Buffer.from(content) : content;
       for (let written = 0; written < buffer.length && !lost; ) {
         try {
           written += writeSync(fd, buffer, written);
@@ -29,6 +29,18 @@ export function output(fd: number, onLost: (code: string) => void): Output {
           }
         }
       }
+    },
+  };
+}
+
+/** For a screen: a line that will be rewritten has no end yet, and written again as it is it would only flicker. */
+export function calm(output: Output): { write(text: string): void } {
+  let shown = "";
+  return {
+    write(text) {
+      if (text === "" || (text === shown && !text.endsWith("\n"))) return;
+      shown = text;
+      output.write(text);
     },
   };
 }

@@ -38,7 +38,6 @@ export interface Stream {
 }
 
 export function openStream({ command, kind, challenges, signal, now, show }: StreamOptions): Stream {
-  const machine = machineFor(kind);
   const startedAt = now().getTime();
   let state: State = challenges ? "working" : "quiet";
   let seq = 0;
@@ -51,6 +50,7 @@ export function openStream({ command, kind, challenges, signal, now, show }: Str
     seq = replayed?.seq ?? seq;
     const time = replayed?.time ?? at.toISOString();
     const duration_ms = Math.max(0, at.getTime() - startedAt);
+    const machine = machineFor(replayed?.kind ?? kind);
     const transition = machine(state, { v: VERSION, seq, time, command, duration_ms }, body);
     seq++;
     state = transition.to;

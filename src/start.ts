@@ -2,7 +2,7 @@
 import { read } from "./cli.ts";
 import type { Process } from "./context.ts";
 import { modesOf } from "./modes.ts";
-import { output } from "./output.ts";
+import { calm, output } from "./output.ts";
 import { codes, EXIT_READER_GONE } from "./protocol/failure.ts";
 import { human } from "./render/human.ts";
 import { ndjson } from "./render/ndjson.ts";
@@ -17,7 +17,7 @@ export interface Host extends Process {
 /** Runs what argv says; when it returns, the result is out. */
 export async function start(host: Host): Promise<void> {
   const call = read(host.argv);
-  const modes = modesOf(host, call.json);
+  const modes = modesOf(host, call);
   let readerGone = false;
   const stderr = output(2, () => {});
   const stdout = output(1, (code) => {
@@ -25,7 +25,11 @@ export async function start(host: Host): Promise<void> {
     if (!readerGone) stderr.write(`Nothing more can be written to stdout (${code}).\n`);
     host.onLost(readerGone ? EXIT_READER_GONE : codes.store.exit);
   });
-  const words = human(modes);
+  // Rendering is synchronous: what it may need is loaded before.
+  const draws = call.challenges && modes.look.live && modes.look.unicode && modes.look.colour;
+  const qr = draws ? (await import("./render/human/qr.ts")).qr : undefined;
+  const words = human(Object.assign(modes.look, { qr }));
+  const screen = calm(stderr);
   const stream = openStream({
     command: call.name,
     kind: call.kind,
@@ -33,10 +37,11 @@ export async function start(host: Host): Promise<void> {
     signal: host.signal,
     now: () => new Date(),
     show(transition) {
-      if (modes.stream) stdout.write(ndjson(transition));
-      if (!readerGone) stderr.write(words(transition));
+      if (modes.stream && !call.stdout) stdout.write(ndjson(transition));
+      if (!readerGone) screen.write(words(transition));
     },
   });
   host.onStream(stream);
-  await run(stream, call.flow(host), host.signal);
+  const pass = (bytes: Uint8Array) => modes.stream && stdout.write(bytes);
+  await run(stream, call.flow({ ...host, terminal: modes.terminal, prompt: modes.prompt, pass }), host.signal);
 }

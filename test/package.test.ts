@@ -6,13 +6,14 @@
  */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startAuthorizationServer } from "./support/authorization-server.ts";
+import { fences } from "./support/markdown.ts";
 import { checkStream, parseStream } from "./support/stream.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -74,7 +75,11 @@ const CONTENT: [pattern: RegExp, what: string][] = [
   [/^dist\/authline\.js$/, "the binary"],
   [/^dist\/keyring\.js$/, "the process that asks the OS keyring"],
   [/^dist\/[a-z_-]+-[\w-]{8}\.js$/, "its chunks"],
+  [/^dist\/index\.js$/, "what programs import"],
+  [/^dist\/index\.d\.ts$/, "its types"],
+  [/^dist\/schema\/(event|command|provider)\.json$/, "the schemas"],
   [/^dist\/catalogue\/[a-z0-9._-]+\.json$/, "the built-in providers"],
+  [/^dist\/skills\/authline\/SKILL\.md$/, "what an agent has to know"],
 ];
 
 describe("the tarball", () => {
@@ -100,7 +105,7 @@ describe("the tarball", () => {
     const loaded = chunks.flatMap((path) =>
       [...text(path).matchAll(/["'`]\.\/([\w-]+\.js)["'`]/g)].map(([, name]) => `dist/${name}`),
     );
-    expect([...new Set([...loaded, "dist/authline.js"])].sort()).toEqual(chunks.sort());
+    expect([...new Set([...loaded, "dist/authline.js", "dist/index.js"])].sort()).toEqual(chunks.sort());
   });
 
   test("depends on nothing but the OS keyring's library, and can do without that", () => {
@@ -128,6 +133,8 @@ describe("the tarball", () => {
   });
 });
 
+const bin = () => join(folder, "node_modules", ".bin", "authline");
+
 describe("installed into an empty folder, offline", () => {
   test("it is alone: whatever it needs is in it", () => {
     const installed = readdirSync(join(folder, "node_modules")).filter((name) => !name.startsWith("."));
@@ -141,8 +148,6 @@ describe("installed into an empty folder, offline", () => {
     const { scripts = {} } = JSON.parse(readFileSync(join(folder, "node_modules", "authline", "package.json"), "utf8"));
     expect(Object.keys(scripts).filter((name) => /^(pre|post)?install$|^prepare$/.test(name))).toEqual([]);
   });
-
-  const bin = () => join(folder, "node_modules", ".bin", "authline");
 
   test("npx authline --version", async () => {
     const { stdout, code } = await execute("npx", ["--offline", "authline", "--version"], folder);
@@ -206,5 +211,98 @@ describe("installed into an empty folder, offline", () => {
     } finally {
       server.close();
     }
+  });
+});
+
+describe("imported by a program", () => {
+  const examples = ["docs/typescript.md", "docs/contract.md"].flatMap((file) =>
+    fences(readFileSync(join(root, file), "utf8")).flatMap(({ language, text }) => (language === "ts" ? [text] : [])),
+  );
+
+  /** In a folder of its own beside the installed package; what the compiler says. */
+  async function compile(name: string, texts: string[], options: object) {
+    const project = join(folder, name);
+    mkdirSync(project);
+    writeFileSync(join(project, "package.json"), '{ "type": "module" }');
+    for (const [index, text] of texts.entries()) writeFileSync(join(project, `${index}.ts`), text);
+    const types = { typeRoots: [join(root, "node_modules/@types")], types: ["node"] };
+    const strict = { strict: true, skipLibCheck: false, resolveJsonModule: true, target: "es2023", rootDir: project };
+    const compilerOptions = { ...types, ...strict, outDir: "out", ...options };
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    const { stdout } = await execute(process.execPath, [tsc, "-p", project], folder);
+    return { project, said: stdout };
+  }
+
+  test.each([
+    ["nodenext", "nodenext"],
+    ["node16", "node16"],
+    ["bundler", "esnext"],
+  ])("the examples compile with moduleResolution %s", async (moduleResolution, module) => {
+    expect(examples.length).toBeGreaterThan(3);
+    const known = moduleResolution === "node16" ? examples.filter((text) => !text.includes(" with {")) : examples;
+    const { said } = await compile(moduleResolution, known, { module, moduleResolution });
+    expect(said).toBe("");
+  });
+
+  test("a program is compiled, and runs", async () => {
+    const program = `
+      import { spawn } from "node:child_process";
+      import { readStream, StreamError, type StreamEvent, type StreamFault } from "authline";
+      import schema from "authline/schema/event.json" with { type: "json" };
+
+      const argv = [${JSON.stringify(bin())}, "token", "github"];
+      const { stdout } = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "ignore"] });
+      let last: StreamEvent<"token"> | undefined;
+      for await (const event of readStream<"token">(stdout)) last = event;
+      if (last?.phase === "result" && last.status === "error") console.log(last.error.code, last.exit_code);
+      if (last?.phase === "result" && last.status === "success") console.log(last.data.access_token.length);
+      const fault: StreamFault | undefined = await readStream([]).next().then(
+        () => undefined,
+        (error: unknown) => (error instanceof StreamError ? error.fault : undefined),
+      );
+      console.log(fault, schema.$schema);
+    `;
+    const { project, said } = await compile("program", [program], { module: "nodenext" });
+    expect(said).toBe("");
+    const { stdout, stderr } = await execute(process.execPath, [join(project, "out/0.js")], folder);
+    expect(stdout).toBe("auth_required 4\nno_result https://json-schema.org/draft/2020-12/schema\n");
+    expect(stderr).toBe("");
+  });
+
+  test("its types are those of the source, and refuse what is not so", async () => {
+    const program = `import type * as published from "authline";
+import type * as source from ${JSON.stringify(join(root, "src/index.ts"))};
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
+type Kinds = { [K in source.Kind]: Same<published.DataOf<K>, source.DataOf<K>> };
+export const kinds: Same<published.Kind, source.Kind> = true;
+export const data: Record<source.Kind, true> = {} as Kinds;
+export const taken = (event: source.StreamEvent): published.StreamEvent => event;
+export const fault: Same<published.StreamFault, source.StreamFault> = true;
+declare const event: published.StreamEvent<"token">;
+export const a = event.user_code;
+export const b = event.phase === "device_code" && event.device_code;
+export const c = event.phase === "result" && event.data;
+export const d = event.phase === "result" && event.status === "success" && event.data.refresh_token;
+export const e = event.phase === "news";
+`;
+    const options = { module: "nodenext", noEmit: true, allowImportingTsExtensions: true, rootDir: "/" };
+    const { said } = await compile("types", [program], options);
+    const lines = [...said.matchAll(/^\S*\((\d+),\d+\): error/gm)].map(([, line]) => Number(line));
+    expect(lines, said).toEqual([10, 11, 12, 13, 14]);
+  });
+
+  test("the schemas are what authline schema prints", async () => {
+    for (const name of ["event", "command", "provider"]) {
+      const { stdout } = await execute(bin(), ["schema", name], folder);
+      const file = join(folder, "node_modules/authline/dist/schema", `${name}.json`);
+      expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(parseStream(stdout)[0]?.data.schema);
+    }
+  });
+
+  test("the reader loads nothing else, and is small", () => {
+    const text = readFileSync(join(folder, "node_modules/authline/dist/index.js"), "utf8");
+    expect(text).not.toMatch(/\bimport\b/);
+    expect(text.length).toBeLessThan(6000);
   });
 });

@@ -292,6 +292,20 @@ describe("one life", { retry: 0 }, () => {
     await run(["status"]);
   });
 
+  test("settings, and what others are told of it", async () => {
+    await run(["config", "set", "min_ttl", "2m"]);
+    await run(["config", "get", "min_ttl"]);
+    await run(["config", "list"]);
+    await run(["config", "unset", "min_ttl"]);
+    await run(["completion", "bash"]);
+    await run(["skill"]);
+    const { stdout } = await run(["status"]);
+    await run(["render"], 0, { stdin: stdout.toString() });
+    const { stdout: candidates, code } = await start(["complete", "--", "token", ""]).done;
+    expect([code, secretsIn(candidates.toString(), [...issuedSecrets()])]).toEqual([0, []]);
+    expect(candidates.toString()).toContain("acme");
+  });
+
   test("logout", async () => {
     await run(["logout", "acme", "--all"]);
     await run(["logout", "robot"]);

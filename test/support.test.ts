@@ -55,13 +55,20 @@ const deviceCode: Line = {
   next_actions: [],
 };
 const end = { phase: "result", message: "Over.", duration_ms: 12, warnings: [], next_actions: [] };
-const success: Line = { ...end, status: "success", exit_code: 0, data: { record_status: "connected" } };
+const signedIn = { provider: "p", connection: "c", record_status: "connected" };
+const success: Line = { ...end, status: "success", exit_code: 0, data: signedIn };
+const handedOut = { provider: "p", connection: "c", token_type: "bearer", refreshed: false, source: "store" };
 const failure = (code: string, exit_code: number): Line => ({
   ...end,
   status: code === "cancelled" ? "cancelled" : "error",
   exit_code,
   error: { code, message: "It went wrong.", retryable: false },
 });
+
+const refused = (reason: unknown) => {
+  const line = failure("denied", 77);
+  return { ...line, error: { ...Object(line["error"]), reason } };
+};
 
 /** Lines with the fields of every line filled in; a line may override them. */
 const stream = (...lines: Line[]) =>
@@ -78,11 +85,11 @@ describe("checkStream accepts", () => {
     ["every failure with its exit code", stream(failure("denied", 77)), { exitCode: 77 }],
     ["a cancelled login", stream(failure("cancelled", 2)), { exitCode: 2 }],
     ["fields that it does not know", stream({ ...success, more: 1 })],
-    ["a long document", stream({ ...success, command: "schema", data: { properties: "x".repeat(9000) } })],
-    ["a schema that names credentials", stream({ ...success, data: { properties: { refresh_token: {} } } })],
+    ["a long document", stream({ ...success, command: "schema", data: { schema: { title: "x".repeat(9000) } } })],
+    ["a schema that names credentials", stream({ ...success, data: { schema: { refresh_token: {} } } })],
     [
       "a token where it may stand",
-      stream({ ...success, command: "token", data: { access_token: "t0ken" } }),
+      stream({ ...success, command: "token", data: { ...handedOut, access_token: "t0ken" } }),
       { secrets: ["t0ken"], allow: { "data.access_token": ["t0ken"] } },
     ],
     [
@@ -157,6 +164,18 @@ describe("checkStream finds", () => {
     ["started, but not by login", stream({ ...success, status: "started", command: "token" }), /started comes from/],
     ["data beside an error", stream({ ...failure("denied", 77), data: {} }), /has data/],
     ["an error beside data", stream({ ...success, error: { code: "denied" } }), /has an error/],
+    ["data of no kind", stream({ ...success, data: { surprise: 1 } }), /no entry of the schema/],
+    [
+      "data with a wrong field",
+      stream({ ...success, data: { ...signedIn, account: 7 } }),
+      /data\/account must be string/,
+    ],
+    [
+      "no time of day",
+      stream({ ...success, data: { ...signedIn, expires_at: "soon" } }),
+      /data\/expires_at must match/,
+    ],
+    ["an error's wrong field", stream({ ...end, ...refused(7) }), /error\/reason must be string/],
     ["a success without data", stream(without(success, "data")), /data is undefined/],
     ["a failure without an error", stream(without(failure("denied", 77), "error")), /error is undefined/],
     ["a result without warnings", stream(without(success, "warnings")), /warnings is undefined/],

@@ -9,6 +9,7 @@ const refused: [room: string, source: string][] = [
   ["protocol/", 'export * from "../flow.ts";'],
   ["render/", 'export * from "../flow.ts";'],
   ["render/", 'export * from "../store/record.ts";'],
+  ["render/human/", 'export * from "../../flow.ts";'],
   ["flows/", 'export * from "../render/human.ts";'],
   ["flows/", 'export * from "../run.ts";'],
   ["commands/", 'export * from "../cli.ts";'],
@@ -28,6 +29,7 @@ const allowed: [room: string, source: string][] = [
   ["keyring", "export const x = process.pid;"],
   ["cli", 'export * from "yargs";'],
   ["render/", 'export * from "../protocol/text.ts";'],
+  ["render/human/", 'export * from "../../protocol/text.ts";'],
   ["flows/", 'export * from "oauth4webapi";'],
   ["store/", 'export * from "conf";'],
 ];

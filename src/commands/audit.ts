@@ -39,6 +39,7 @@ export const audit = command({
     follow: flag("go on with each new one as it comes"),
   },
   examples: ["authline audit --since 1h", "authline audit --follow --last 0"],
+  ends: ["store"],
 
   async *flow({ since, last, follow }, ctx) {
     const reader = ctx.audit.reader();

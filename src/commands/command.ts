@@ -7,7 +7,7 @@
 import type { Context } from "../context.ts";
 import type { Flow, Outcome } from "../flow.ts";
 import type { Kind } from "../protocol/data.ts";
-import { Failure } from "../protocol/failure.ts";
+import { type Ending, Failure } from "../protocol/failure.ts";
 import { NAME } from "../store/record.ts";
 
 export interface Option<T> {
@@ -17,6 +17,14 @@ export interface Option<T> {
   placeholder?: string;
   default?: string;
   choices?: readonly string[];
+  /** The environment variable that says it where the option is not given. */
+  env?: string;
+  /** The key of the configuration that says it where neither is. */
+  config?: string;
+  /** The flag with which neither stands for it. */
+  unless?: string;
+  /** What may stand there, where that is known only when it is asked for. */
+  completes?: Completes;
   /** Throws a Failure `usage`; `name` is how the user wrote it. */
   parse(raw: string, name: string): T;
 }
@@ -27,8 +35,18 @@ export type Options = Record<string, Option<any>>;
 export interface Positional {
   summary: string;
   required: boolean;
+  choices?: readonly string[];
+  /** As of an option. */
+  env?: string;
+  config?: string;
+  completes?: Completes;
+  /** All the words that are left; the last one only. */
+  many?: true;
   parse(raw: string, name: string): string;
 }
+
+/** What completion looks up; `value`: what the setting that was named may be. */
+export type Completes = "provider" | "connection" | "session" | "value";
 
 type Value<O> = O extends { type: "boolean" }
   ? boolean
@@ -37,13 +55,17 @@ type Value<O> = O extends { type: "boolean" }
     : O extends Option<infer T>
       ? T | undefined
       : never;
-type Argument<P> = P extends { required: true } ? string : string | undefined;
+type Word<P> = P extends { parse(raw: string, name: string): infer T } ? T : string;
+type Argument<P> = P extends { many: true } ? Word<P>[] : P extends { required: true } ? Word<P> : Word<P> | undefined;
 type Args<P, O> = { [K in keyof P]: Argument<P[K]> } & { [K in keyof O]: Value<O[K]> };
 
 export interface Command<K extends Kind = Kind, P = Record<string, Positional>, O = Options> {
   positionals: P;
   options: O;
+  /** Calls that work as they stand; between them they give every option and argument that takes a value. */
   examples: readonly string[];
+  /** How it may end, besides as any command may: done, cancelled, not understood, or by a bug. */
+  ends?: readonly Ending[];
   flow(args: Args<P, O>, ctx: Context): Flow<Outcome<K>>;
 }
 
@@ -80,6 +102,18 @@ export const choice = <const C extends readonly string[]>(
     placeholder,
     default: initial as string,
     parse(raw: string, name: string): C[number] {
+      if (choices.includes(raw)) return raw;
+      throw usage(`${name} cannot be "${raw}".`, `It is one of ${choices.join(", ")}.`);
+    },
+  }) as const;
+
+/** An argument that is one of a few words, and may be left out. */
+export const oneOf = (summary: string, choices: readonly string[]) =>
+  ({
+    summary,
+    required: false,
+    choices,
+    parse(raw: string, name: string): string {
       if (choices.includes(raw)) return raw;
       throw usage(`${name} cannot be "${raw}".`, `It is one of ${choices.join(", ")}.`);
     },
@@ -127,10 +161,23 @@ function checkName(raw: string, name: string): void {
   );
 }
 
-export const provider = { summary: "the provider's name, such as github", required: true, parse: parseName } as const;
-export const optionalProvider = { summary: "only this provider", required: false, parse: parseName } as const;
+export const provider = {
+  summary: "the provider's name, such as github",
+  required: true,
+  completes: "provider",
+  parse: parseName,
+} as const;
+export const optionalProvider = {
+  summary: "only this provider",
+  required: false,
+  completes: "provider",
+  parse: parseName,
+} as const;
 /** Undefined where it is not given: the provider's default one. */
-export const connection = text("which of several accounts at the provider; else its default one", "NAME", checkName);
+export const connection = {
+  ...text("which of several accounts at the provider; else its default one", "NAME", checkName),
+  completes: "connection",
+} as const;
 
 function parseName(raw: string, name: string): string {
   checkName(raw, name);

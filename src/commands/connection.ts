@@ -13,6 +13,7 @@ export const name = (summary: string) =>
   ({
     summary,
     required: true,
+    completes: "connection",
     parse(raw: string, place: string): string {
       if (NAME.test(raw)) return raw;
       throw new Failure("usage", `${place} cannot be "${raw}".`, {

@@ -8,6 +8,7 @@ export const connectionDefault = command({
   positionals: { provider, name: name("which connection is meant where none is named") },
   options: {},
   examples: ["authline connection default github work"],
+  ends: ["not_found", "store", "locked"],
 
   async *flow({ provider, name }, ctx) {
     const lock = yield* holdOf({ provider, connection: name }, ctx); // it may be renamed just now

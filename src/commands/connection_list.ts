@@ -7,6 +7,7 @@ export const connectionList = command({
   positionals: { provider: optionalProvider },
   options: {},
   examples: ["authline connection list", "authline connection list github"],
+  ends: ["not_found", "store"],
 
   async *flow({ provider }, ctx) {
     const records = await ctx.store.connections(provider);

@@ -8,6 +8,7 @@ export const connectionRemove = command({
   positionals: { provider, name: name("the connection") },
   options: {},
   examples: ["authline connection remove github work"],
+  ends: ["not_found", "store", "locked"],
 
   async *flow({ provider, name }, ctx) {
     const lock = yield* holdOf({ provider, connection: name }, ctx); // a refresh under way would bring it back

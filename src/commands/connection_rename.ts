@@ -19,6 +19,7 @@ export const connectionRename = command({
   positionals: { provider, from: name("what it is called"), to: name("what it shall be called") },
   options: {},
   examples: ["authline connection rename github default work"],
+  ends: ["not_found", "store", "locked"],
 
   async *flow({ provider, from, to }, ctx) {
     if (from === to) throw new Failure("usage", "It is called so already.", { hint: "Give another name." });

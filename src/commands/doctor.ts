@@ -22,6 +22,7 @@ export const doctor = command({
   positionals: {},
   options: { strict: flag("end with an error when a check has failed") },
   examples: ["authline doctor", "authline doctor --strict", "authline doctor | jq 'select(.phase==\"result\").data'"],
+  ends: ["failed"],
 
   async *flow({ strict }, ctx) {
     const known: Known = { skews: [] };

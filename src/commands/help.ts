@@ -1,60 +1,128 @@
 /** What help says of commands and options, made from their own tables: nothing of it is written twice. */
-import type { CommandHelp, OptionHelp } from "../protocol/data.ts";
+import { defined } from "../defined.ts";
+import type { CommandHelp, OptionHelp, VariableHelp } from "../protocol/data.ts";
+import { codes, type Ending, ends } from "../protocol/failure.ts";
+import { table } from "../protocol/machine.ts";
 import type { Command, Options, Positional } from "./command.ts";
 import type { Entry } from "./index.ts";
 
+const global = (name: string, summary: string, env?: string): OptionHelp => ({
+  ...{ name, summary, type: "boolean", repeatable: true },
+  ...defined({ env }),
+});
+
 export const GLOBAL_OPTIONS: OptionHelp[] = [
-  { name: "json", summary: "write the stream to stdout, even to a terminal", type: "boolean" },
-  { name: "no-json", summary: "never write the stream", type: "boolean" },
-  { name: "help", summary: "show this", type: "boolean" },
-  { name: "version", summary: "show the versions", type: "boolean" },
+  global("json", "write the stream to stdout, even to a terminal", "AUTHLINE_JSON"),
+  global("no-json", "never write the stream"),
+  global("quiet", "tell people only what they must do or know, and what was asked for"),
+  global("help", "show this"),
+  global("version", "show the versions"),
 ];
 
-export function describe({ name, summary }: Entry, { positionals, options, examples }: Command): CommandHelp {
+/** Those that no single option stands for. */
+export const VARIABLES: VariableHelp[] = [
+  { name: "AUTHLINE_HOME", summary: "where everything is kept" },
+  { name: "AUTHLINE_KEY", summary: "the key that secrets are sealed with: 32 random bytes in base64 or hex" },
+  { name: "AUTHLINE_KEY_FILE", summary: "the file that has it" },
+  { name: "AUTHLINE_TOKEN_<PROVIDER>", summary: "an access token that token hands out as it is" },
+  { name: "AUTHLINE_TOKEN_<PROVIDER>__<CONNECTION>", summary: "the same for one connection" },
+  { name: "AUTHLINE_CLIENT_ID_<PROVIDER>", summary: "the client to sign in as" },
+  { name: "AUTHLINE_CLIENT_SECRET_<PROVIDER>", summary: "its secret" },
+  { name: "AUTHLINE_JSON", summary: "1: write the stream even to a terminal, as --json does" },
+  {
+    name: "AUTHLINE_NO_PROMPT",
+    summary: "1: open no browser that nobody asked for, and read no terminal; CI says the same",
+  },
+  { name: "AUTHLINE_FORCE_TTY", summary: "1: take stdin, stdout and stderr for terminals, though they are none" },
+  { name: "CI", summary: "anything but empty, 0 and false: as AUTHLINE_NO_PROMPT" },
+  { name: "NO_COLOR", summary: "anything: no colour" },
+  { name: "FORCE_COLOR", summary: "1: colour even where nothing is drawn; 0: none" },
+  { name: "BROWSER", summary: "the program that opens URLs" },
+];
+
+/** Under which heading people find a command, by its first word; what is in none is about the machine. */
+const GROUPS: Record<string, readonly string[]> = {
+  "Sign in": ["login", "logout"],
+  Credentials: ["token", "status", "connection"],
+  Sessions: ["session"],
+};
+const REST = "This machine";
+
+/** The headings, in order. */
+export const groups = [...Object.keys(GROUPS), REST];
+
+const groupOf = (name: string): string =>
+  Object.keys(GROUPS).find((group) => GROUPS[group]?.includes(name.split(" ")[0] ?? "")) ?? REST;
+
+/** How any command may end. */
+const ALWAYS: readonly Ending[] = ["success", "cancelled", "usage", "internal"];
+
+export function describe(entry: Entry, { positionals, options, examples, ends = [] }: Command): CommandHelp {
+  const { name, summary, challenges, kind, stdout = "stream" } = entry;
   const places = Object.entries(positionals as Record<string, Positional>);
+  const settable = [...Object.values<Positional | Options[string]>(positionals), ...Object.values(options)].some(
+    ({ env, config }) => env !== undefined || config !== undefined,
+  );
   return {
     name,
-    usage: [
-      "authline",
-      name,
-      ...places.map(([place, { required }]) => (required ? `<${place}>` : `[${place}]`)),
-      "[options]",
-    ].join(" "),
+    group: groupOf(name),
+    usage: `${usageOf(entry, { positionals })} [options]`,
     summary,
-    positionals: places.map(([place, { summary, required }]) => ({ name: place, summary, required })),
+    positionals: places.map(([place, { summary, required, many, choices, env, config }]) => ({
+      ...{ name: place, summary, required, repeatable: many ?? false },
+      ...defined({ choices: choices && [...choices], env, config }),
+    })),
     options: optionHelp(options),
     examples: [...examples],
+    // A setting may be wrong wherever it was made.
+    exit_codes: exitCodes([...ALWAYS, ...ends, ...(settable ? (["config"] as const) : [])]),
+    phases: Object.keys(table[challenges ? "working" : "quiet"]),
+    stdout,
+    data: kind,
   };
 }
 
+export const usageOf = ({ name }: Entry, { positionals }: Pick<Command, "positionals">): string => {
+  const places = Object.entries(positionals).map(([place, { required }]) => (required ? `<${place}>` : `[${place}]`));
+  return ["authline", name, ...places].join(" ");
+};
+
+/** By exit code, each once. */
+function exitCodes(endings: readonly Ending[]): CommandHelp["exit_codes"] {
+  const all = { ...ends, ...codes };
+  const found = new Map<number, Ending[]>();
+  for (const ending of new Set(endings)) found.set(all[ending].exit, [...(found.get(all[ending].exit) ?? []), ending]);
+  return [...found]
+    .sort(([one], [other]) => one - other)
+    .map(([exit_code, codes]) => ({ exit_code, codes, when: codes.map((code) => all[code].when).join("; ") }));
+}
+
 export const optionHelp = (options: Options): OptionHelp[] =>
-  Object.entries(options).map(([name, { summary, type, placeholder, default: initial, choices }]) => ({
-    name,
-    summary,
-    type,
-    ...(placeholder !== undefined && { placeholder }),
-    ...(initial !== undefined && { default: initial }),
-    ...(choices && { choices: [...choices] }),
+  Object.entries(options).map(([name, { summary, type, placeholder, default: initial, choices, env, config }]) => ({
+    ...{ name, summary, type, repeatable: false },
+    ...defined({ placeholder, default: initial, choices: choices && [...choices], env, config }),
   }));
 
-export const helpAction = (entry?: Entry) => ({
+export const helpAction = (words = "") => ({
   id: "help",
-  argv: ["authline", ...(entry ? entry.name.split(" ") : []), "--help"],
+  argv: ["authline", ...words.split(" ").filter(Boolean), "--help"],
   description: "See how it is used.",
 });
 
-/** Undefined where nothing that is known is near. */
+/** Undefined where nothing that is known is near. `prefix`: what stands before each name where it is written. */
 export async function didYouMean(
   word: string,
   known: readonly { name: string }[],
-  isOption: boolean,
+  prefix = "",
 ): Promise<string | undefined> {
-  const { closest, distance } = await import("fastest-levenshtein");
-  const bare = word.replace(/^-+/, "");
-  const nearest = closest(
-    bare,
-    known.map(({ name }) => name),
-  );
-  if (nearest === undefined || distance(bare, nearest) > Math.ceil(nearest.length / 3)) return undefined;
-  return `Did you mean ${isOption ? "--" : ""}${nearest}?`;
+  const { distance } = await import("fastest-levenshtein");
+  const bare = word.replace(/^-+/, "").toLowerCase().slice(0, 100);
+  const letters = (text: string) => [...text].sort().join("");
+  // Two letters that changed places are one mistake.
+  const far = (name: string) => distance(bare, name) - (letters(bare) === letters(name) ? 1 : 0);
+  const [nearest] = known
+    .map(({ name }) => ({ name, mistakes: far(name) }))
+    .sort((one, other) => one.mistakes - other.mistakes);
+  if (nearest === undefined || nearest.mistakes > Math.ceil(nearest.name.length / 3)) return undefined;
+  return `Did you mean ${prefix}${nearest.name}?`;
 }

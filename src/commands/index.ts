@@ -11,6 +11,8 @@ export interface Entry {
   challenges?: true;
   /** Whether what it does stands in the audit log: it changes a credential, or hands one out. */
   audited?: true;
+  /** Who has its stdout, where that is not the stream of its own: as its help says it. */
+  stdout?: string;
   load(): Promise<Command>;
 }
 
@@ -30,7 +32,15 @@ export const commands: readonly Entry[] = [
   { name: "session wait", summary: "show what happened in one so far, and wait for its end", kind: "login", challenges: true, audited: true, load: async () => (await import("./session_wait.ts")).sessionWait },
   { name: "session callback", summary: "finish one with the address that a browser elsewhere ended at", kind: "login", audited: true, load: async () => (await import("./session_callback.ts")).sessionCallback },
   { name: "session cancel", summary: "give one up", kind: "session", audited: true, load: async () => (await import("./session_cancel.ts")).sessionCancel },
+  { name: "config list", summary: "show the settings, and where each comes from", kind: "config", load: async () => (await import("./config_list.ts")).configList },
+  { name: "config get", summary: "show one", kind: "config", load: async () => (await import("./config_get.ts")).configGet },
+  { name: "config set", summary: "settle one, for every call that does not say otherwise", kind: "config", load: async () => (await import("./config_set.ts")).configSet },
+  { name: "config unset", summary: "go back to the default", kind: "config", load: async () => (await import("./config_unset.ts")).configUnset },
+  { name: "completion", summary: "print what makes a shell complete command lines, or put it where the shell looks", kind: "completion", load: async () => (await import("./completion.ts")).completion },
+  { name: "complete", summary: "say what may come next on a command line, for a shell", kind: "candidates", stdout: "the shell that completes: a candidate a line, and behind a tab what it is", load: async () => (await import("./complete.ts")).complete },
   { name: "doctor", summary: "check what authline needs, and say how to mend what is wrong", kind: "doctor", load: async () => (await import("./doctor.ts")).doctor },
   { name: "audit", summary: "show what was done with credentials, and by whom", kind: "audit", load: async () => (await import("./audit.ts")).audit },
-  { name: "schema", summary: "print the JSON Schema of the stream", kind: "schema", load: async () => (await import("./schema.ts")).schema },
+  { name: "render", summary: "draw a stream for people, and pass it on", kind: "version", challenges: true, stdout: "the stream that it is given, unchanged", load: async () => (await import("./render.ts")).render },
+  { name: "skill", summary: "print what an agent has to know of authline, or put it where agents look", kind: "skill", load: async () => (await import("./skill.ts")).skill },
+  { name: "schema", summary: "print the JSON Schema of the stream, of help or of a provider", kind: "schema", load: async () => (await import("./schema.ts")).schema },
 ];

@@ -1,4 +1,5 @@
 import { loginAction, sessionActions, trySoon } from "../actions.ts";
+import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Asked, Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
@@ -6,19 +7,19 @@ import { Failure, type NextAction, type Warning } from "../protocol/failure.ts";
 import { grants, REDIRECT_URI } from "../providers/definition.ts";
 import { failureWith, outcomeWith } from "../result.ts";
 import type { SessionClear } from "../sessions/session.ts";
-import { choice, command, connection, duration, flag, provider, text } from "./command.ts";
+import { choice, command, flag, text } from "./command.ts";
 import { checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
 
 export const login = command({
-  positionals: { provider },
+  positionals: { provider: settings.provider },
   options: {
-    connection,
+    connection: connectionOption,
     flow: choice("how to sign in", ["auto", ...grants], "auto", "FLOW"),
     scope: text("what to ask for, separated by spaces", "SCOPES", checkScope),
     issuer: text("the authorization server, if the provider is not a known one", "URL", checkIssuer),
     "client-id": text("the client that the provider registered for you", "ID", checkClientId),
     "client-secret-from": text(`where its secret is: ${SOURCES}`, "SOURCE", checkSource),
-    browser: choice("whether to open one", ["auto", "always", "never"], "auto", "WHEN"),
+    browser: settings.browser,
     "redirect-uri": text(
       `the loopback address to return to; without a port takes a free one (${REDIRECT_URI})`,
       "URL",
@@ -26,12 +27,27 @@ export const login = command({
     ),
     "no-wait": flag("say what is to be done and end; authline session wait goes on from there"),
     new: flag("open another sign-in even if one for the same is open"),
-    timeout: duration("how long to wait for you", "10m", { least: 1 }),
+    timeout: settings.login_timeout,
   },
   examples: [
     "authline login github --client-id Iv1.0123456789abcdef",
     "authline login acme --issuer https://login.acme.example --client-id cli --flow device_code",
     "authline login acme --flow client_credentials --client-secret-from env:ACME_SECRET",
+    'authline login acme --connection work --scope "openid email" --redirect-uri http://127.0.0.1:8400/callback',
+  ],
+  ends: [
+    "started",
+    "not_found",
+    "network",
+    "store",
+    "expired",
+    "timeout",
+    "locked",
+    "rate_limited",
+    "provider",
+    "denied",
+    "config",
+    "failed",
   ],
 
   async *flow(args, ctx) {

@@ -1,4 +1,5 @@
 import { loginAction, whose } from "../actions.ts";
+import { connectionOption } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { about, type Flow, progress } from "../flow.ts";
@@ -7,15 +8,19 @@ import type { DataOf } from "../protocol/data.ts";
 import { asFailure, Failure, type Warning } from "../protocol/failure.ts";
 import { tokenInEnv } from "../providers/environment.ts";
 import type { Connection } from "../store/record.ts";
-import { command, connection, flag, provider } from "./command.ts";
+import { command, flag, provider } from "./command.ts";
 
 type SignedOut = DataOf<"logout">["connections"][number];
 type Step = SignedOut["steps"][number];
 
 export const logout = command({
   positionals: { provider },
-  options: { connection, all: flag("sign out of every connection of the provider") },
+  options: {
+    connection: { ...connectionOption, unless: "all" },
+    all: flag("sign out of every connection of the provider"),
+  },
   examples: ["authline logout github", "authline logout github --all"],
+  ends: ["not_found", "store", "locked", "config"],
 
   async *flow({ provider, connection, all }, ctx) {
     if (all && connection !== undefined) {

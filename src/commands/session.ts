@@ -9,6 +9,7 @@ import { gone, isOpen, SESSION_ID, type SessionClear } from "../sessions/session
 export const sessionId = {
   summary: "the session, as the stream names it",
   required: true,
+  completes: "session",
   parse(raw: string, name: string): string {
     if (SESSION_ID.test(raw)) return raw;
     throw new Failure("usage", `${name} cannot be "${raw}".`, { hint: "It is sess_ and 22 characters more." });

@@ -10,6 +10,19 @@ export const sessionCallback = command({
     url: { ...text("the address that the browser ended at; - reads it from stdin", "URL|-"), default: "-" },
   },
   examples: ["authline session callback sess_9fJ2kQ7mX0aB4cD8eF1gHi --url - < address.txt"],
+  ends: [
+    "not_found",
+    "network",
+    "store",
+    "expired",
+    "timeout",
+    "locked",
+    "rate_limited",
+    "provider",
+    "denied",
+    "config",
+    "failed",
+  ],
 
   async *flow({ id, url }, ctx) {
     const { state } = await sessionAt(id, ctx);

@@ -8,6 +8,7 @@ export const sessionCancel = command({
   positionals: { id: sessionId },
   options: {},
   examples: ["authline session cancel sess_9fJ2kQ7mX0aB4cD8eF1gHi"],
+  ends: ["not_found", "store", "locked"],
 
   async *flow({ id }, ctx) {
     const before = await sessionAt(id, ctx);

@@ -8,6 +8,7 @@ export const sessionList = command({
   positionals: {},
   options: {},
   examples: ["authline session list"],
+  ends: ["store"],
 
   async *flow(_, ctx) {
     sweep(ctx);

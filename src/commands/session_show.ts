@@ -7,6 +7,7 @@ export const sessionShow = command({
   positionals: { id: sessionId },
   options: {},
   examples: ["authline session show sess_9fJ2kQ7mX0aB4cD8eF1gHi"],
+  ends: ["not_found", "store"],
 
   async *flow({ id }, ctx) {
     const session = await sessionAt(id, ctx);

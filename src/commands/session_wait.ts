@@ -1,23 +1,38 @@
 import { sessionActions } from "../actions.ts";
+import { settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Flow, Outcome } from "../flow.ts";
 import type { PhaseEvent } from "../protocol/event.ts";
 import { follow } from "../sessions/follow.ts";
 import { isWaiting } from "../sessions/open.ts";
 import type { SessionClear } from "../sessions/session.ts";
-import { command, count, duration, flag } from "./command.ts";
+import { command, count, flag } from "./command.ts";
 import { sessionAt, sessionId } from "./session.ts";
 
 export const sessionWait = command({
   positionals: { id: sessionId },
   options: {
-    timeout: duration("how long to wait; the sign-in stays open after", "5m", { least: 0 }),
+    timeout: settings.wait_timeout,
     from: count("the first line of the session's log to show", "SEQ", "0"),
     hold: flag("hold the listener of a redirect, and end at once where there is none to hold"),
   },
   examples: [
     "authline session wait sess_9fJ2kQ7mX0aB4cD8eF1gHi",
     "authline session wait sess_9fJ2kQ7mX0aB4cD8eF1gHi --timeout 30s --from 4",
+  ],
+  ends: [
+    "pending",
+    "not_found",
+    "network",
+    "store",
+    "expired",
+    "timeout",
+    "locked",
+    "rate_limited",
+    "provider",
+    "denied",
+    "config",
+    "failed",
   ],
 
   async *flow({ id, timeout, from, hold }, ctx) {

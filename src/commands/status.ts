@@ -12,6 +12,7 @@ export const status = command({
   positionals: { provider: optionalProvider },
   options: {},
   examples: ["authline status", "authline status github"],
+  ends: ["not_found", "store", "config"],
 
   async *flow({ provider }, ctx) {
     const stored = (await ctx.store.connections(provider)).map((record) => describe(record, ctx.now()));

@@ -19,6 +19,7 @@ export const storeRekey = command({
     "authline store rekey --to keyring",
     "authline store rekey --to env --key-from file:new.key",
   ],
+  ends: ["not_found", "store", "locked", "config"],
 
   async *flow({ to, "key-from": source }, ctx) {
     if (source !== undefined && (to ?? placeOf(ctx)) !== "env") {

@@ -1,25 +1,38 @@
 import { loginAction, loginCommand, whose } from "../actions.ts";
+import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { Outcome } from "../flow.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
 import { tokenInEnv } from "../providers/environment.ts";
 import { type Connection, recordStatus, timeToLive } from "../store/record.ts";
-import { command, connection, duration, flag, provider } from "./command.ts";
+import { command, flag } from "./command.ts";
 
 /** With a token that is still good nobody waits for long; without one, longer than another process is patient with a server. */
 const PATIENCE = { good: { turn: 8, server: 4 }, dead: { turn: 75, server: 30 } };
 
 export const token = command({
-  positionals: { provider },
+  positionals: { provider: settings.provider },
   options: {
-    connection,
-    "min-ttl": duration("refresh when the token has less than this to live", "60s", { least: 0 }),
+    connection: connectionOption,
+    "min-ttl": settings.min_ttl,
     refresh: flag("refresh even if the token is still good"),
   },
   examples: [
     "authline token github | jq -r 'select(.phase==\"result\").data.access_token'",
     "authline token github --connection work --min-ttl 10m",
+  ],
+  ends: [
+    "auth_required",
+    "auth_expired",
+    "not_found",
+    "network",
+    "store",
+    "timeout",
+    "locked",
+    "rate_limited",
+    "provider",
+    "config",
   ],
 
   async *flow({ provider, connection: asked, "min-ttl": minTtl, refresh: force }, ctx) {

@@ -18,7 +18,7 @@ import { codeOf, counted, type Finding, failed, failedBy, ok, skipped, warning }
 
 /** What is ours below it. Anything else that stands there is somebody else's business. */
 export const ROOMS = ["connections", "providers", "defaults", "refreshes", "locks", "keys", "sessions"] as const;
-const OUR_FILES = /^(keys\.json|audit(\.\d+)?\.ndjson)$/;
+const OUR_FILES = /^((config|keys)\.json|audit(\.\d+)?\.ndjson)$/;
 
 const ROOM_TO_WRITE = 16 * 1024 * 1024;
 const FILES_TO_MAKE = 100;

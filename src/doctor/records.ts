@@ -40,6 +40,12 @@ export async function records(ctx: Context, { keyProblem = false }: Known): Prom
   if (!isDirectory(home)) return [ok("There are none yet.")];
   const wrong: Finding[] = [];
   const counts: string[] = [];
+  try {
+    ctx.config.read();
+  } catch (error) {
+    const { path } = ctx.config;
+    wrong.push(failedBy(error, { subject: path, fix: ["mv", "-n", path, `${path}.moved`] }));
+  }
   for (const { room, what, read } of KINDS) {
     const directory = join(home, room);
     let good = 0;

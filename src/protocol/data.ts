@@ -69,22 +69,51 @@ const Option = lazily(() =>
     name: z.string(),
     summary: z.string(),
     type: z.enum(["string", "boolean"]),
+    repeatable: z.boolean(),
+    /** What stands for the value in `usage`. */
     placeholder: z.optional(z.string()),
     default: z.optional(z.string()),
     choices: z.optional(z.array(z.string())),
+    /** The environment variable, and the key of the configuration, that say it where it is not given. */
+    env: z.optional(z.string()),
+    config: z.optional(z.string()),
+  }),
+);
+
+const Positional = lazily(() =>
+  z.object({
+    name: z.string(),
+    summary: z.string(),
+    required: z.boolean(),
+    repeatable: z.boolean(),
+    choices: z.optional(z.array(z.string())),
+    env: z.optional(z.string()),
+    config: z.optional(z.string()),
   }),
 );
 
 const CommandHelp = lazily(() =>
   z.object({
     name: z.string(),
+    group: z.string(),
     usage: z.string(),
     summary: z.string(),
-    positionals: z.array(z.object({ name: z.string(), summary: z.string(), required: z.boolean() })),
+    positionals: z.array(Positional()),
     options: z.array(Option()),
     examples: z.array(z.string()),
+    /** `codes`: each `status` that is no failure and each `error.code` that ends with this exit code. */
+    exit_codes: z.array(z.object({ exit_code: z.int(), codes: z.array(z.string()), when: z.string() })),
+    /** What may stand on its lines. */
+    phases: z.array(z.string()),
+    /** Who has its stdout: `stream`, or somebody else. */
+    stdout: z.string(),
+    /** What `data` of its result is, by name. */
+    data: z.string(),
   }),
 );
+
+/** An environment variable. */
+const Variable = lazily(() => z.object({ name: z.string(), summary: z.string() }));
 
 export const outcomes = {
   login: lazily(() =>
@@ -166,10 +195,47 @@ export const outcomes = {
   sessions: lazily(() => z.object({ sessions: z.array(SessionView()) })),
   session: SessionView,
   audit: lazily(() => z.object({ entries: z.array(AuditEntry()) })),
+  config: lazily(() =>
+    z.object({
+      entries: z.array(
+        z.object({
+          key: z.string(),
+          /** As it was written; absent where it is not set and has no default. */
+          value: z.optional(text()),
+          source: z.enum(["env", "config", "default"]),
+          default: z.optional(z.string()),
+        }),
+      ),
+    }),
+  ),
+  /** `path`: where it was written to; `add`: what has to stand in the shell's own start file. */
+  completion: lazily(() =>
+    z.object({ shell: z.string(), script: z.string(), path: z.optional(z.string()), add: z.optional(z.string()) }),
+  ),
+  candidates: lazily(() =>
+    z.object({ candidates: z.array(z.object({ value: z.string(), summary: z.optional(z.string()) })) }),
+  ),
   /** `text` is what a person reads, `commands` what a program reads. */
-  help: lazily(() => z.object({ text: z.string(), commands: z.array(CommandHelp()), options: z.array(Option()) })),
+  help: lazily(() =>
+    z.object({
+      text: z.string(),
+      commands: z.array(CommandHelp()),
+      options: z.array(Option()),
+      variables: z.array(Variable()),
+    }),
+  ),
   version: lazily(() => z.object({ version: z.string(), contract: z.int(), node: z.string() })),
   schema: lazily(() => z.object({ schema: z.record(z.string(), z.unknown()) })),
+  skill: lazily(() =>
+    z.object({
+      name: z.string(),
+      text: z.string(),
+      /** With --install: where it was to go, and what came of it. */
+      installed: z.optional(
+        z.array(z.object({ path: text(4096), state: z.enum(["written", "unchanged", "differs"]) })),
+      ),
+    }),
+  ),
 } as const;
 
 export type Kind = keyof typeof outcomes;
@@ -178,3 +244,4 @@ export type ConnectionStatus = z.infer<ReturnType<typeof ConnectionStatus>>;
 export type SessionView = z.infer<ReturnType<typeof SessionView>>;
 export type CommandHelp = z.infer<ReturnType<typeof CommandHelp>>;
 export type OptionHelp = z.infer<ReturnType<typeof Option>>;
+export type VariableHelp = z.infer<ReturnType<typeof Variable>>;

@@ -153,11 +153,22 @@ export type Result = Shape<typeof failures> | Shape<typeof successes>;
 export type PhaseEvent = Challenge | Result;
 export type Phase = PhaseEvent["phase"];
 
+/** What a reader may find on a line, of a command whose outcome is of this kind. */
+export type StreamEvent<K extends Kind = Kind> = Challenge | Shape<typeof failures> | Ended<K>;
+type Ended<K extends Kind> = K extends Kind
+  ? {
+      [S in keyof typeof successes]: Omit<z.infer<ReturnType<(typeof successes)[S]>>, "data"> & { data: DataOf<K> };
+    }[keyof typeof successes]
+  : never;
+
 /** What ties a line to a login session. */
 export interface Belonging {
   session_id?: string;
-  /** A line that is shown again, or that was written to the session's log first, keeps the stamp that it has there. */
-  replayed?: { seq: number; time: string };
+  /**
+   * A line that is shown again, or that was written to the session's log first, keeps the stamp that it has there, and
+   * the kind of outcome of the command that said it.
+   */
+  replayed?: { seq: number; time: string; kind?: Kind };
   /** What another process has done and said: it is only shown again. */
   again?: true;
   /** The credential that it is about, where the command does not name it. */

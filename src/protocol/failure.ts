@@ -4,39 +4,52 @@
  * A flow says that it failed by throwing a Failure; what becomes of it (status, exit code, whether a retry may help) is
  * looked up here. gh's exit codes where gh has one, sysexits(3) elsewhere.
  */
+import type { Belonging } from "./event.ts";
 
-interface Ending {
+interface Fault {
   exit: number;
   /** Whether the same call may succeed later without anybody changing anything. */
   retryable: boolean;
+  /** In words, for help and for the contract. */
+  when: string;
 }
 
 export const codes = {
-  cancelled: { exit: 2, retryable: true },
-  auth_required: { exit: 4, retryable: false },
-  auth_expired: { exit: 4, retryable: false },
-  usage: { exit: 64, retryable: false },
-  not_found: { exit: 66, retryable: false },
-  network: { exit: 69, retryable: true },
-  internal: { exit: 70, retryable: false },
-  store: { exit: 74, retryable: false },
-  expired: { exit: 75, retryable: true },
-  timeout: { exit: 75, retryable: true },
-  locked: { exit: 75, retryable: true },
-  rate_limited: { exit: 75, retryable: true },
-  provider: { exit: 76, retryable: false },
-  denied: { exit: 77, retryable: false },
-  config: { exit: 78, retryable: false },
-  failed: { exit: 1, retryable: false },
-} as const satisfies Record<string, Ending>;
+  cancelled: { exit: 2, retryable: true, when: "SIGINT, SIGTERM, SIGHUP, or session cancel" },
+  auth_required: { exit: 4, retryable: false, when: "no usable credential is stored; nobody is ever prompted for one" },
+  auth_expired: { exit: 4, retryable: false, when: "there was one, and it cannot be refreshed" },
+  usage: { exit: 64, retryable: false, when: "bad flag, argument or command" },
+  not_found: { exit: 66, retryable: false, when: "no such provider, session or connection" },
+  network: { exit: 69, retryable: true, when: "the server could not be reached" },
+  internal: { exit: 70, retryable: false, when: "a bug" },
+  store: { exit: 74, retryable: false, when: "the credential store cannot be read or written" },
+  expired: { exit: 75, retryable: true, when: "the code ran out before anybody typed it" },
+  timeout: { exit: 75, retryable: true, when: "--timeout ran out" },
+  locked: { exit: 75, retryable: true, when: "something else has the port or the lock" },
+  rate_limited: { exit: 75, retryable: true, when: "the server asks to be left alone for a while" },
+  provider: { exit: 76, retryable: false, when: "the server broke the protocol, or refused the client" },
+  denied: { exit: 77, retryable: false, when: "the person said no" },
+  config: { exit: 78, retryable: false, when: "a definition or setting is wrong or incomplete" },
+  failed: { exit: 1, retryable: false, when: "anything else" },
+} as const satisfies Record<string, Fault>;
 
-/** Exit codes of the endings that are not failures. */
-export const exits = { success: 0, started: 0, pending: 8 } as const;
+/** The endings that are not failures. */
+export const ends = {
+  success: { exit: 0, when: "done" },
+  started: { exit: 0, when: "login --no-wait: the session is open, a person must act" },
+  pending: { exit: 8, when: "session wait --timeout ran out and the session is still open" },
+} as const;
+
+/** Their exit codes. */
+export const exits = { success: ends.success.exit, started: ends.started.exit, pending: ends.pending.exit } as const;
 
 /** What a process exits with when the reader of its stdout has gone: 128 + SIGPIPE. */
 export const EXIT_READER_GONE = 141;
 
 export type Code = keyof typeof codes;
+
+/** The word for how a command ended: a `status` that is no failure, or an `error.code`. */
+export type Ending = keyof typeof ends | Code;
 
 /** A command the reader may run next. `argv` never holds text that a server sent. */
 export interface NextAction {
@@ -68,7 +81,7 @@ export interface FailureDetails {
   warnings?: Warning[] | undefined;
   /** As of any line: see `Belonging` in event.ts. */
   session_id?: string | undefined;
-  replayed?: { seq: number; time: string } | undefined;
+  replayed?: Belonging["replayed"] | undefined;
 }
 
 export class Failure extends Error {

@@ -53,6 +53,7 @@ const LONG: ReadonlySet<Kind> = new Set([
   "token",
   "doctor",
   "audit",
+  "skill",
 ]);
 
 export type Machine = (state: State, stamp: Stamp, body: Body) => Transition;

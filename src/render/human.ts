@@ -1,48 +1,39 @@
 /**
- * Words for people, on stderr. Pure.
+ * Words for people, on stderr. Pure. human/ holds what one phase or one kind of list needs.
  *
  * Rules:
  * - It says what the event says: its message, then what a person needs of its facts.
- * - On a terminal one line stands for what is going on; it is rewritten, and every text begins by wiping it. Colour only
- *   marks. Elsewhere there is not one control character.
+ * - On a terminal one line stands for what is going on; it is rewritten, and every text begins by wiping it. It is never
+ *   longer than the terminal is wide. Colour only marks. Elsewhere there is not one control character.
+ * - A sentence, an address and a command are written as they are, however long: the terminal breaks them, and what is
+ *   copied from it is whole.
  * - A token is shown only where `reveal` says that a person asked for it at a terminal.
  */
-import { sentence } from "../protocol/audit.ts";
 import type { DataOf, Kind } from "../protocol/data.ts";
 import type { PhaseEvent, Result } from "../protocol/event.ts";
 import type { Transition } from "../protocol/machine.ts";
+import { authUrlWords, deviceCodeWords } from "./human/challenge.ts";
+import { auditWords, checksWords, connectionsWords, sessionsWords, statusWords } from "./human/lists.ts";
+import { dim, green, type Look, red, WIPE, yellow } from "./human/look.ts";
+import { cut } from "./human/width.ts";
 
-export interface Look {
-  terminal: boolean;
-  reveal: boolean;
-}
-
-const WIPE = "\r\u001b[2K";
-const paint =
-  (code: string) =>
-  (text: string, { terminal }: Look) =>
-    terminal ? `\u001b[${code}m${text}\u001b[0m` : text;
-const bold = paint("1");
-const dim = paint("2");
-const green = paint("32");
-const red = paint("31");
-const yellow = paint("33");
+export type { Look };
 
 export const human =
   (look: Look) =>
   ({ event, kind }: Transition): string => {
     const text = words(event, kind, look);
-    if (text === "") return "";
-    // A line that will be rewritten has no end yet; every text wipes what stands there.
-    return look.terminal ? `${WIPE}${text}` : text;
+    // The last word wipes what stands there, even if it is none.
+    if (text === "" && event.phase !== "result") return "";
+    return look.live ? `${WIPE}${text}` : text;
   };
 
 function words(event: PhaseEvent, kind: Kind, look: Look): string {
   switch (event.phase) {
     case "auth_url":
-      return `${bold(event.message, look)}\n${look.terminal && event.command === "login" ? PASTE : ""}`;
+      return authUrlWords(event, look);
     case "device_code":
-      return `${event.message}\n\n    ${bold(event.user_code, look)}\n\n${complete(event.verification_uri_complete)}`;
+      return deviceCodeWords(event, look);
     case "progress":
       return progressWords(event, look);
     case "result":
@@ -50,22 +41,24 @@ function words(event: PhaseEvent, kind: Kind, look: Look): string {
   }
 }
 
-const PASTE = "If your browser is on another machine, paste the address that it ends at here.\n";
-
-const complete = (uri: string | undefined) => (uri ? `With the code filled in: ${uri}\n` : "");
-
 function progressWords(event: Extract<PhaseEvent, { phase: "progress" }>, look: Look): string {
-  if (event.entry) return `${event.message}\n`;
-  if (event.step === "check") return look.terminal ? dim(event.message, look) : ""; // the list at the end says it again
+  if (event.entry) return `${event.message}\n`; // it was asked for
+  if (look.quiet) return "";
+  if (event.step === "check") return look.live ? statusLine(event.message, look) : ""; // the list at the end says it again
   const lasting = event.state === "retrying" || event.state === "failed" || event.reason !== undefined;
   if (lasting) return `${yellow(event.message, look)}\n`;
-  return look.terminal ? dim(event.message, look) : `${event.message}\n`;
+  return look.live ? statusLine(event.message, look) : `${event.message}\n`;
 }
+
+/** One column stays free: in the last one some terminals go on in the next row. */
+const statusLine = (message: string, look: Look) => dim(cut(message, look.width - 1, look), look);
 
 function resultWords(event: Result, kind: Kind, look: Look): string {
   const lines: string[] = [];
   switch (event.status) {
     case "success":
+      if (!(look.quiet && DEEDS.has(kind))) lines.push(...dataWords[kind](event.data as never, event, look));
+      break;
     case "started":
     case "pending":
       lines.push(...dataWords[kind](event.data as never, event, look));
@@ -86,58 +79,36 @@ function resultWords(event: Result, kind: Kind, look: Look): string {
 /** Whose data shows what is in the warnings too. */
 const SAYS_ALL: ReadonlySet<Kind> = new Set(["doctor"]);
 
+/** What was done, where nothing was asked: with --quiet the exit code says it. */
+const DEEDS: ReadonlySet<Kind> = new Set(["login", "logout", "connection", "rekey"]);
+
 type Words = { [K in Kind]: (data: DataOf<K>, event: Result, look: Look) => string[] };
 
 /** What a person reads of each kind of outcome. */
 const dataWords: Words = {
   login: (_, { message }, look) => [green(message, look)],
   token: ({ access_token }, { message }, look) => (look.reveal ? [message, access_token] : [message]),
-  status: ({ connections }, { message }) => [...connections.map(connectionWords), message],
+  status: ({ connections }, { message, time }, look) => [...statusWords(connections, time, look), message],
   logout: (_, { message }) => [message],
-  connections: ({ connections }, { message }) => [...connections.map(nameWords), message],
+  connections: ({ connections }, { message, time }, look) => [...connectionsWords(connections, time, look), message],
   connection: (_, { message }) => [message],
   rekey: (_, { message }) => [message],
-  sessions: ({ sessions }, { message }) => [...sessions.map(sessionWords), message],
-  session: (session, { message }) => [sessionWords(session), message],
-  audit: ({ entries }, { message }) => [...entries.map(sentence), message],
-  doctor: ({ checks }, { message }, look) => [...checks.flatMap((each) => checkWords(each, look)), message],
+  sessions: ({ sessions }, { message, time }, look) => [...sessionsWords(sessions, time, look), message],
+  session: (session, { message, time }, look) => [...sessionsWords([session], time, look), message],
+  audit: ({ entries }, { message, time }, look) => [...auditWords(entries, time, look), message],
+  doctor: ({ checks }, { message }, look) => [...checksWords(checks, look), message],
+  config: ({ entries }, { message }) => [...entries.map(settingWords), message],
+  completion: ({ script, path }, { message }, { reveal }) =>
+    path === undefined && reveal ? [script.trimEnd()] : [message],
+  candidates: () => [],
   help: ({ text }) => [text.trimEnd()],
   version: (_, { message }) => [message],
   schema: ({ schema }, { message }, { reveal }) => (reveal ? [JSON.stringify(schema, undefined, 2)] : [message]),
+  skill: ({ text, installed = [] }, { message }, { reveal }) =>
+    reveal && installed.length === 0
+      ? [text.trimEnd()]
+      : [...installed.map(({ path, state }) => `${path}: ${state}`), message],
 };
 
-function sessionWords(session: DataOf<"session">): string {
-  const { session_id, provider, connection, state, expires_at, ended_at } = session;
-  const when = state === "pending" ? `open until ${expires_at}` : `${state}${ended_at ? ` at ${ended_at}` : ""}`;
-  return `${session_id}: ${connection === "default" ? provider : `${connection}@${provider}`}, ${when}`;
-}
-
-const STATE_PAINT = { ok: green, warning: yellow, failed: red, skipped: dim };
-
-/** The names under each other, and the command that mends it on a line of its own. */
-function checkWords({ check, state, message, fix }: DataOf<"doctor">["checks"][number], look: Look): string[] {
-  const line = `${STATE_PAINT[state](state.padEnd(7), look)}  ${check.padEnd(9)}  ${message}`;
-  return fix === undefined ? [line] : [line, `${" ".repeat(20)}mend it: ${fix}`];
-}
-
-function nameWords(entry: DataOf<"connections">["connections"][number]): string {
-  const { provider, connection, record_status, account, expires_at } = entry;
-  const facts = [
-    entry.default && "default",
-    record_status,
-    account && `as ${account}`,
-    expires_at && `until ${expires_at}`,
-  ];
-  return `${connection}@${provider}: ${facts.filter(Boolean).join(", ")}`;
-}
-
-function connectionWords(entry: DataOf<"status">["connections"][number]): string {
-  const { provider, connection, record_status, account, scope, expires_at } = entry;
-  const facts = [
-    record_status,
-    account && `as ${account}`,
-    scope && `scope ${scope}`,
-    expires_at && `until ${expires_at}`,
-  ];
-  return `${connection === "default" ? provider : `${connection}@${provider}`}: ${facts.filter(Boolean).join(", ")}`;
-}
+const settingWords = ({ key, value, source }: DataOf<"config">["entries"][number]) =>
+  value === undefined ? `${key} is not set` : `${key} = ${value}${source === "default" ? "" : ` (${source})`}`;

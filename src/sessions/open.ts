@@ -70,7 +70,8 @@ export async function* begin(session: SessionClear, ctx: Context): Flow<Outcome<
   const { session_id, provider, connection, asked, expires_at } = session;
   const needsHolder = asked.flow !== "device_code";
   if (needsHolder && !ctx.sessions.isHeld(session_id)) {
-    await ctx.leaveBehind(["session", "wait", session_id, "--hold"]);
+    // It waits for as long as the session is open; a --timeout keeps it from asking for a setting, which may be a bad one.
+    await ctx.leaveBehind(["session", "wait", session_id, "--hold", "--timeout", "0s"]);
   }
   const data: DataOf<"login"> = { provider, connection, record_status: "pending", session_id, expires_at };
   const flow = follow(session_id, ctx, { patience: needsHolder ? PATIENCE : 0 });

@@ -25,6 +25,8 @@ export type Mail = { callback: string } | { cancel: true } | { reseal: true };
 
 export interface Sessions {
   newId(): string;
+  /** As their files are called: nothing is opened. */
+  ids(): string[];
   /** Without its secrets, for which no key is needed. */
   get(id: string): SessionClear | undefined;
   whole(id: string): Promise<Session | undefined>;
@@ -126,6 +128,7 @@ export function sessionsAt(home: string, self: Self, keys: Keys): Sessions {
 
   return {
     newId: () => `sess_${randomBytes(17).toString("base64url").slice(0, 22)}`,
+    ids,
     get: records.glance,
     whole: records.read,
     all(unreadable = () => {}) {

@@ -4,6 +4,7 @@
  *   HOME/connections/<connection>@<provider>.json   a credential        HOME/defaults/<provider>.json    which one is meant
  *   HOME/providers/<provider>.json                  what a login taught HOME/refreshes/<connection>@…    one that was begun
  *   HOME/locks/<connection>@<provider>/             who may change it   HOME/keys.json, HOME/keys/       see keys.ts
+ *   HOME/config.json                                see config.ts
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
@@ -30,7 +31,8 @@ const fileOf = ({ provider, connection }: Named) => `${connection}@${provider}`;
 const ofProvider = ({ provider }: { provider: string }) => provider;
 const nothing = () => LearnedSecrets(); // what has no secrets
 
-export function fileStore(home: string, keys: Keys, locks: Locks): Store {
+/** `configured`: which connection is meant where the provider has no default of its own. */
+export function fileStore(home: string, keys: Keys, locks: Locks, configured: () => string | undefined): Store {
   const directory = (name: string) => join(home, name);
   const connections = shelf(
     {
@@ -93,6 +95,12 @@ export function fileStore(home: string, keys: Keys, locks: Locks): Store {
       }
       return found;
     },
+    names: () =>
+      connections
+        .names()
+        .flatMap(namesIn)
+        .map(([connection, provider]) => ({ provider, connection })),
+    taught: () => providers.names(),
     lock: (provider, connection) => lockOf({ provider, connection }),
     keep: (record) => connections.write(record),
     async remove(provider, connection) {
@@ -100,7 +108,7 @@ export function fileStore(home: string, keys: Keys, locks: Locks): Store {
       refreshes.remove(fileOf({ provider, connection }));
       return wasThere;
     },
-    standard: async (provider) => defaults.glance(provider)?.connection ?? "default",
+    standard: async (provider) => defaults.glance(provider)?.connection ?? configured() ?? "default",
     setStandard: (provider, connection) => defaults.write({ v: 1, provider, connection, secrets: {} }),
     async interrupted(record) {
       const begun = refreshes.glance(fileOf(record));

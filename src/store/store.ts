@@ -20,6 +20,10 @@ export interface Store {
   glance(provider: string, connection: string): Promise<ConnectionView | undefined>;
   /** Sorted by provider and connection. */
   connections(provider?: string): Promise<(ConnectionView | Unreadable)[]>;
+  /** As their files are called: nothing is opened. */
+  names(): { provider: string; connection: string }[];
+  /** The providers that a login has taught. */
+  taught(): string[];
   /** Of the one process that may change this connection; undefined while another one has it. */
   lock(provider: string, connection: string): Lock | undefined;
   /** On disk and read back when it returns. The caller has the lock. */

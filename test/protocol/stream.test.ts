@@ -103,7 +103,7 @@ async function enact(plan: Plan) {
     abortedAt = performance.now();
     aborter.abort("SIGINT");
   };
-  const words = { plain: human({ terminal: false, reveal: false }), tty: human({ terminal: true, reveal: false }) };
+  const words = { plain: human(lookAt(false)), tty: human(lookAt(true)) };
   const opened = openStream({
     command: plan.kind,
     kind: plan.kind,
@@ -193,6 +193,11 @@ describe("any flow", () => {
 });
 
 const letters = { progress: "p", auth_url: "a", device_code: "d", result: "r" };
+/** Wide enough for every sentence: what is cut off cannot be found again. */
+const lookAt = (terminal: boolean) => ({
+  ...{ terminal, live: terminal, colour: terminal, unicode: true, width: 10_000 },
+  ...{ links: false, quiet: false, ask: true, reveal: false },
+});
 /** What a terminal is given on purpose: a line wiped, a colour begun and ended. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
 const DRAWN = /\r\u001b\[2K|\u001b\[\d+m/g;

@@ -11,6 +11,7 @@ import { createHash } from "node:crypto";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { vi } from "vitest";
 import { auditAt } from "../../src/audit.ts";
 import type { Context } from "../../src/context.ts";
@@ -152,6 +153,7 @@ export function scripted(scenario: Scenario): Script {
   });
   const context: Context = {
     signal,
+    config: { path: "config.json", read: () => ({}), set: async () => {} },
     store,
     keys,
     audit: auditAt(home, { take: () => lock }, () => ({ pid: 2, ppid: 1, host: "here" })),
@@ -185,6 +187,8 @@ export function scripted(scenario: Scenario): Script {
     },
     env: (name) => env[name],
     stdin: async () => scenario.stdin ?? "",
+    bytes: () => Readable.from([Buffer.from(scenario.stdin ?? "")]),
+    pass() {},
     async execute(command) {
       const output = execute[command];
       if (output === undefined) wrong.push(`the command ${command} was not expected`);
@@ -389,6 +393,8 @@ export class MemoryStore implements Store {
   }
 
   prepare = async () => [];
+  names = () => this.#connections.map(({ provider, connection }) => ({ provider, connection }));
+  taught = () => this.#learned.map(({ provider }) => provider);
   standard = async () => "default";
   setStandard = async () => {};
   sealed = () => [];

@@ -15,7 +15,7 @@ const STAMP = "node_modules/.authline-lockfile";
 needsNode(20, 19);
 installPackages();
 if (process.argv.includes("--browser")) {
-  needsTools("bash", "curl", "jq"); // the examples of the docs are run
+  needsTools("bash", "curl", "jq", "python3"); // the examples of the docs are run
   await needsChromium();
 }
 

@@ -20,7 +20,8 @@ const write = (text) => {
 let sawEagain = false;
 const progress = (fields) => write(line({ phase: "progress", step: "discover", state: "started", ...fields }));
 const end = (fields) => write(line({ phase: "result", duration_ms: 1, warnings: [], next_actions: [], ...fields }));
-const success = (data) => end({ status: "success", exit_code: 0, data: { record_status: "connected", ...data } });
+const signedIn = { provider: "p", connection: "c", record_status: "connected" };
+const success = (data) => end({ status: "success", exit_code: 0, data: { ...signedIn, ...data } });
 const forever = () => setInterval(() => {}, 1000);
 
 const behaviours = {

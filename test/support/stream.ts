@@ -1,9 +1,12 @@
 // An independent reading of the stream contract, for tests.
 //
 // Rules of this file:
-// - It imports nothing from src/: an oracle that shares code with the program shares its mistakes.
+// - It imports nothing from src/: an oracle that shares code with the program shares its mistakes. Beside it, every line of
+//   every test is held to the schema that is published (schema.ts).
 // - `parseStream` is lenient (whatever can be read), `checkStream` is strict (whatever is wrong, in words; [] = fine).
 // - Every rule here is one that a reader was promised; a stricter one would fail a program that keeps its word.
+
+import { faultsBySchema } from "./schema.ts";
 
 export type Phase = "auth_url" | "device_code" | "progress" | "result";
 
@@ -222,7 +225,7 @@ export function checkStream(bytes: Buffer | string, expected: Expectations = {})
     if (!line.startsWith("{") || !line.endsWith("}")) say(`foreign bytes around the object: ${quote(line)}`);
     const size = bytesOfLine.length + 1;
     if (size > MAX_LINE && !mayBeLong(event)) say(`${size} bytes long, more than ${MAX_LINE}`);
-    for (const fault of checkEvent(event)) say(fault);
+    for (const fault of [...checkEvent(event), ...faultsBySchema(event)]) say(fault);
     const before = events.at(-1);
     const seq = (expected.from ?? 0) + events.length;
     if (event.seq !== seq) say(`seq is ${event.seq}, expected ${seq}`);

@@ -1,0 +1,24 @@
+import { command } from "./command.ts";
+import { KEYS, shown } from "./config.ts";
+
+export const configList = command({
+  positionals: {},
+  options: {},
+  examples: ["authline config list"],
+  ends: ["config", "store"],
+
+  async *flow(_, ctx) {
+    const { data, warnings } = shown(KEYS, ctx);
+    const unknown = Object.keys(ctx.config.read()).filter((name) => !(KEYS as string[]).includes(name));
+    warnings.push(
+      ...unknown.map((name) => ({
+        code: "unknown_setting",
+        message: `${ctx.config.path} has ${name}, which is no setting.`,
+      })),
+    );
+    const settled = data.entries.filter(({ source }) => source !== "default").length;
+    const message =
+      settled === 0 ? "Every setting is the default." : `${settled} of ${KEYS.length} settings are not the default.`;
+    return { message, data, warnings };
+  },
+});

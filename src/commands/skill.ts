@@ -1,0 +1,117 @@
+/**
+ * What an agent has to know of authline, in the form of Agent Skills (agentskills.io): on the stream, or put where agents
+ * look for it.
+ *
+ * Rules: only where an agent has a folder already; a file that says something else is left alone without --force.
+ */
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
+import type { DataOf } from "../protocol/data.ts";
+import { Failure } from "../protocol/failure.ts";
+import { command, flag } from "./command.ts";
+
+const NAME = "authline";
+const DOCUMENT = new URL("./skills/authline/SKILL.md", import.meta.url);
+
+/**
+ * Where agents look, and below what. Sources: the documentation of Claude Code, of Codex, of GitHub Copilot, of Gemini CLI,
+ * of Cursor and of OpenCode; `.agents` is what several of them share.
+ */
+const AGENTS = [".agents", ".claude", ".codex", ".copilot", ".cursor", ".gemini", ".config/opencode"];
+
+type Installed = NonNullable<DataOf<"skill">["installed"]>;
+
+export const skill = command({
+  positionals: {
+    dir: {
+      summary: "with --install: the folder of skills to put it into; else those of the agents that are here",
+      required: false,
+      parse(raw: string, name: string): string {
+        if (raw !== "" && !raw.includes("\0")) return raw;
+        throw new Failure("usage", `${name} is empty.`, { hint: "Name a folder, such as ./skills." });
+      },
+    },
+  },
+  options: {
+    install: flag("put it where agents look for it"),
+    force: flag("with --install: even over a file that says something else"),
+  },
+  examples: [
+    "authline skill | jq -r '.data.text'",
+    "authline skill --install",
+    "authline skill --install ./skills",
+    "authline skill --install --force",
+  ],
+  ends: ["failed"],
+
+  async *flow({ dir, install, force }, ctx) {
+    if (!install && (dir !== undefined || force)) {
+      throw new Failure("usage", "A folder and --force go with --install only.", { hint: "Add --install." });
+    }
+    const text = readFileSync(DOCUMENT, "utf8");
+    if (!install) return { message: "What an agent has to know of authline.", data: { name: NAME, text } };
+    const folders = dir === undefined ? foldersOfAgents(ctx) : [resolve(dir)];
+    const installed = folders.map((folder) => put(text, join(folder, NAME, "SKILL.md"), force));
+    const differing = installed.filter(({ state }) => state === "differs");
+    if (differing.length === installed.length) {
+      throw new Failure("failed", `${differing.map(({ path }) => path).join(" and ")} says something else.`, {
+        hint: "Look at it; with --force it is written over.",
+        reason: "differs",
+      });
+    }
+    return {
+      message: `The skill is in ${installed.length - differing.length} ${installed.length - differing.length === 1 ? "place" : "places"}.`,
+      warnings: differing.map(({ path }) => ({
+        code: "skill_differs",
+        message: `${path} says something else and is left as it is: --force writes over it.`,
+      })),
+      data: { name: NAME, text, ...defined({ installed }) },
+    };
+  },
+});
+
+/** Throws where no agent has a folder. */
+function foldersOfAgents({ env }: Context): string[] {
+  const home = env("HOME") || homedir();
+  const here = AGENTS.map((agent) => join(home, agent)).filter((folder) =>
+    statSync(folder, { throwIfNoEntry: false })?.isDirectory(),
+  );
+  if (here.length > 0) return here.map((folder) => join(folder, "skills"));
+  throw new Failure("failed", "No agent has a folder here.", {
+    hint: "Name one: authline skill --install ./skills",
+    reason: "no_agent",
+  });
+}
+
+/** Written beside and renamed: an agent never reads half of it. */
+function put(text: string, path: string, force: boolean): Installed[number] {
+  try {
+    const there = textOf(path);
+    if (there === text) return { path, state: "unchanged" };
+    if (there !== undefined && !force) return { path, state: "differs" };
+    mkdirSync(dirname(path), { recursive: true });
+    const part = `${path}.part`;
+    writeFileSync(part, text);
+    renameSync(part, path);
+    return { path, state: "written" };
+  } catch (error) {
+    const { code = "unknown reason" } = error as NodeJS.ErrnoException;
+    throw new Failure("failed", `${path} cannot be written (${code}).`, {
+      cause: error,
+      hint: "Name another folder: authline skill --install ./skills",
+      reason: code,
+    });
+  }
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}

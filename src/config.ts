@@ -1,0 +1,90 @@
+/**
+ * The settings: what may stand for an option or argument that is not given.
+ *
+ * Rules: flag, then environment, then configuration, then the default; a setting is the option itself, so that what one
+ * refuses the other refuses too; a bad one is a fault only of the call that needs it.
+ */
+import { choice, connection, duration, type Option, type Positional, provider } from "./commands/command.ts";
+import type { Context } from "./context.ts";
+import { Failure } from "./protocol/failure.ts";
+
+const setting = <O extends object>(env: string, config: string, option: O) => ({ ...option, env, config });
+
+/** By the key that it has in the configuration. */
+export const settings = {
+  provider: setting("AUTHLINE_PROVIDER", "provider", provider),
+  connection: setting("AUTHLINE_CONNECTION", "connection", connection),
+  browser: setting(
+    "AUTHLINE_BROWSER",
+    "browser",
+    choice("whether to open one", ["auto", "always", "never"], "auto", "WHEN"),
+  ),
+  login_timeout: setting(
+    "AUTHLINE_LOGIN_TIMEOUT",
+    "login_timeout",
+    duration("how long to wait for you", "10m", { least: 1 }),
+  ),
+  wait_timeout: setting(
+    "AUTHLINE_WAIT_TIMEOUT",
+    "wait_timeout",
+    duration("how long to wait; the sign-in stays open after", "5m", { least: 0 }),
+  ),
+  min_ttl: setting(
+    "AUTHLINE_MIN_TTL",
+    "min_ttl",
+    duration("refresh when the token has less than this to live", "60s", { least: 0 }),
+  ),
+} as const;
+
+/**
+ * The option for it. A provider's own default connection is more exact than the one of the configuration, and so it is the
+ * store that asks the configuration: after it found no such default, and for every command.
+ */
+const { config: _, ...onlyInEnv } = settings.connection;
+export const connectionOption = onlyInEnv;
+
+type Settled = Pick<Option<unknown> | Positional, "env" | "config">;
+type Sources = Pick<Context, "env" | "config">;
+
+export interface Found {
+  value: string;
+  source: "env" | "config";
+  /** How it is called there. */
+  name: string;
+}
+
+/** An empty variable is none. */
+export function find({ env, config }: Settled, ctx: Sources): Found | undefined {
+  const value = env === undefined ? undefined : ctx.env(env);
+  if (env !== undefined && value) return { value, source: "env", name: env };
+  const kept = config === undefined ? undefined : ctx.config.read()[config];
+  if (config === undefined || kept === undefined) return undefined;
+  return { value: kept, source: "config", name: `${config} in ${ctx.config.path}` };
+}
+
+/** What stands for an option or argument that is not given, its default aside. Throws a Failure `config`. */
+export function settled<T>(option: Settled & { parse(raw: string, name: string): T }, ctx: Sources): T | undefined {
+  const found = find(option, ctx);
+  if (!found) return undefined;
+  try {
+    return option.parse(found.value, found.name);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const key = option.config ?? "";
+    const mend =
+      found.source === "env" ? `Set ${found.name} right or unset it.` : `Set it right: authline config set ${key}`;
+    throw new Failure("config", error.message, {
+      cause: error,
+      hint: [error.details.hint, mend].filter(Boolean).join(" "),
+      ...(found.source === "config" && {
+        next_actions: [
+          { id: "unset", argv: ["authline", "config", "unset", key], description: "Go back to the default." },
+        ],
+      }),
+    });
+  }
+}
+
+/** The connection that is meant where neither the call nor a default of the provider names one. */
+export const configuredConnection = (ctx: Pick<Context, "config">): string | undefined =>
+  settled(settings.connection, { config: ctx.config, env: () => undefined });
