@@ -1,9 +1,27 @@
 /** What to run next, as commands of ours: for `next_actions`, and for the hints that say the same in words. */
+import type { Context } from "./context.ts";
 import { type Code, Failure, type NextAction } from "./protocol/failure.ts";
 
 /** The arguments that name a connection, for an argv of ours. `standard`: the one that is meant where none is named. */
 export const naming = (provider: string, connection: string, standard = "default") =>
   connection === standard ? [provider] : [provider, "--connection", connection];
+
+/**
+ * The connection that is meant where none is named. Where it is not needed for that, one that cannot be read keeps nobody from
+ * anything: no connection is called "", so that whatever is to be run next names its connection.
+ */
+export async function standardOf(
+  provider: string,
+  isNeeded: boolean,
+  { store }: Pick<Context, "store">,
+): Promise<string> {
+  try {
+    return await store.standard(provider);
+  } catch (error) {
+    if (isNeeded || !(error instanceof Failure)) throw error;
+    return "";
+  }
+}
 
 export const loginCommand = (provider: string, connection: string, standard?: string) =>
   ["authline", "login", ...naming(provider, connection, standard)].join(" ");

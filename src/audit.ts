@@ -35,8 +35,16 @@ export interface Audit {
 
 export interface AuditReader {
   /** What was written since the last look, the oldest first; with the first look, all that there is. */
-  look(): Found;
+  look(asked?: Asked): Found;
   close(): void;
+}
+
+/** The rest is read, and not kept. */
+export interface Asked {
+  /** In milliseconds since 1970. */
+  from: number;
+  /** How many at the most, and those the newest. */
+  last: number;
 }
 
 interface Found {
@@ -112,6 +120,7 @@ function isTorn(fd: number, { size }: Stats): boolean {
 
 /** A file that is read to its end, again and again. */
 interface Source {
+  path: string;
   fd: number;
   read: number;
   /** Of a line whose end is not there yet. */
@@ -126,12 +135,13 @@ function readerOf(paths: string[]): AuditReader {
   function open(): void {
     const found = new Map<number, Source>();
     for (const path of paths) {
-      const fd = unlessMissing(() => openSync(path, READ));
+      const fd = attempt("read", path, () => unlessMissing(() => openSync(path, READ)));
       if (fd === undefined) continue;
       const stats = fstatSync(fd);
       const known = found.get(stats.ino) ?? sources.get(stats.ino);
       if (known || !stats.isFile()) closeSync(fd);
-      if (stats.isFile()) found.set(stats.ino, known ?? { fd, read: 0, rest: Buffer.alloc(0) });
+      if (!stats.isFile()) throw new Failure("store", `${path} is not a file.`, { hint: "Move it away." });
+      found.set(stats.ino, known ?? { path, fd, read: 0, rest: NOTHING });
     }
     const dropped = [...sources].filter(([ino]) => !found.has(ino));
     sources = new Map([...dropped, ...[...found].reverse()]);
@@ -146,29 +156,54 @@ function readerOf(paths: string[]): AuditReader {
   }
 
   return {
-    look: () =>
-      attempt("read", paths[0] ?? "", () => {
-        open();
-        const lines = [...sources.values()].flatMap(linesOf).filter((line) => line !== "");
-        close(({ fd }) => fstatSync(fd).nlink > 0);
-        const entries = lines.flatMap((line) => entryIn(line) ?? []);
-        return { entries, damaged: lines.length - entries.length };
-      }),
+    look(asked = ALL) {
+      open();
+      const found: Found = { entries: [], damaged: 0 };
+      for (const source of sources.values()) attempt("read", source.path, () => collect(source, asked, found));
+      close(({ fd }) => fstatSync(fd).nlink > 0);
+      return { ...found, entries: newest(found.entries, asked.last) };
+    },
     close: () => close(() => false),
   };
 }
 
-/** The lines that have come to their end since. */
-function linesOf(source: Source): string[] {
+const ALL: Asked = { from: Number.NEGATIVE_INFINITY, last: Number.POSITIVE_INFINITY };
+const newest = <T>(all: T[], last: number): T[] => (last === 0 ? [] : all.slice(-last));
+
+function collect(source: Source, { from, last }: Asked, found: Found): void {
+  for (const line of linesOf(source)) {
+    const entry = entryIn(line);
+    if (!entry) found.damaged++;
+    else if (Date.parse(entry.time) >= from) found.entries.push(entry);
+    if (found.entries.length > 2 * last + ENOUGH) found.entries = newest(found.entries, last);
+  }
+}
+
+/** Entries are let go of many at a time. */
+const ENOUGH = 1000;
+const PIECE_BYTES = 64 * 1024;
+const NOTHING = Buffer.alloc(0);
+/** In place of what is too long for a line: no entry begins like this. */
+const TOO_LONG = Buffer.from("too long: ");
+
+/** The lines that have come to their end since, but for empty ones. What somebody else put there may be of any length. */
+function* linesOf(source: Source): Generator<string> {
   const { size } = fstatSync(source.fd);
-  if (size < source.read) Object.assign(source, { read: 0, rest: Buffer.alloc(0) }); // somebody has emptied it
-  const fresh = Buffer.alloc(size - source.read);
-  const read = fresh.length === 0 ? 0 : readSync(source.fd, fresh, 0, fresh.length, source.read);
-  source.read += read;
-  const bytes = Buffer.concat([source.rest, fresh.subarray(0, read)]);
-  const end = bytes.lastIndexOf(NEWLINE) + 1;
-  source.rest = bytes.subarray(end);
-  return bytes.subarray(0, end).toString("utf8").split("\n").slice(0, -1);
+  if (size < source.read) Object.assign(source, { read: 0, rest: NOTHING }); // somebody has emptied it
+  const piece = Buffer.alloc(Math.min(PIECE_BYTES, size - source.read));
+  while (source.read < size) {
+    const read = readSync(source.fd, piece, 0, Math.min(piece.length, size - source.read), source.read);
+    if (read === 0) return;
+    source.read += read;
+    const bytes = Buffer.concat([source.rest, piece.subarray(0, read)]);
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
+      if (end > start) yield bytes.toString("utf8", start, end);
+      start = end + 1;
+    }
+    const rest = bytes.subarray(start);
+    source.rest = rest.length > PIECE_BYTES ? TOO_LONG : rest;
+  }
 }
 
 function entryIn(line: string): AuditEntry | undefined {

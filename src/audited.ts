@@ -25,6 +25,7 @@ const TOLD: ReadonlySet<string> = new Set(["refresh", "store", "revoke", "regist
 
 /** Less than an aborted flow is given to tidy up: one that takes longer is torn away and cannot say its end. */
 const GRACE_MS = 600;
+const HELD_MS = 4900;
 
 export async function* audited(flow: Flow<Outcome>, { command, args }: Call, ctx: Context): Flow<Outcome> {
   const warnings: Warning[] = [];
@@ -32,7 +33,8 @@ export async function* audited(flow: Flow<Outcome>, { command, args }: Call, ctx
   let hasEnded = false;
   let timer: NodeJS.Timeout | undefined;
   const tearAway = () => {
-    timer = setTimeout(() => void end(cancelled(ctx)), GRACE_MS).unref();
+    const ms = ctx.holds.why === undefined ? GRACE_MS : HELD_MS;
+    timer = setTimeout(() => void end(cancelled(ctx)), ms).unref();
   };
   ctx.signal.addEventListener("abort", tearAway, { once: true });
   try {

@@ -11,6 +11,7 @@ import { type Audit, auditAt, type Who } from "./audit.ts";
 import { configuredConnection } from "./config.ts";
 import { defined } from "./defined.ts";
 import type { Listener } from "./flows/listener.ts";
+import { type Holds, newHolds } from "./holds.ts";
 import { type Sessions, sessionsAt } from "./sessions/sessions.ts";
 import { type ConfigFile, configAt } from "./store/config.ts";
 import { fileStore } from "./store/file.ts";
@@ -28,6 +29,7 @@ export interface Context {
   readonly store: Store;
   readonly keys: Keys;
   readonly sessions: Sessions;
+  readonly holds: Holds;
   readonly audit: Audit;
   readonly browser: Browser;
   readonly surroundings: Surroundings;
@@ -102,6 +104,8 @@ export interface Process {
   /** How this program was started: the runtime and the script. */
   program: readonly [file: string, script: string];
   signal: AbortSignal;
+  /** What the loop that runs us waits for. */
+  holds?: Holds;
 }
 
 export function createContext(host: Process, home: string): Context {
@@ -125,6 +129,7 @@ export function createContext(host: Process, home: string): Context {
     store,
     keys,
     sessions,
+    holds: host.holds ?? newHolds(),
     audit: auditAt(home, locks, () => whoOf(host)),
     fetch: (input, init) => globalThis.fetch(input, init),
     now: () => new Date(),

@@ -2,9 +2,11 @@
  * The one loop: flow -> machine -> renderers -> exit code.
  *
  * Rules: `v`, `seq`, `time`, `command` and `duration_ms` are stamped here and nowhere else; exactly one `result` gets
- * out and it is the last line; after an abort the flow has a moment to tidy up, then the result comes all the same.
+ * out and it is the last line; after an abort the flow has a moment to tidy up, some seconds where it holds an answer that
+ * must not be lost, then the result comes all the same.
  */
-import type { Flow, Outcome } from "./flow.ts";
+import { type Flow, type Outcome, progress } from "./flow.ts";
+import { type Holds, newHolds } from "./holds.ts";
 import type { Kind } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
 import { asFailure, codes, Failure } from "./protocol/failure.ts";
@@ -13,6 +15,8 @@ import { failed, succeeded } from "./result.ts";
 
 /** What an aborted flow may take to tidy up, in milliseconds. */
 const GRACE = 700;
+/** The same while something is held (see holds.ts). */
+const HELD = 5000;
 
 export interface StreamOptions {
   command: string;
@@ -73,8 +77,13 @@ export function openStream({ command, kind, challenges, signal, now, show }: Str
 }
 
 /** Pulls the flow to its end and returns the exit code. */
-export async function run(stream: Stream, flow: Flow<Outcome>, signal: AbortSignal): Promise<number> {
-  const patience = graceAfter(signal);
+export async function run(
+  stream: Stream,
+  flow: Flow<Outcome>,
+  signal: AbortSignal,
+  holds: Holds = newHolds(),
+): Promise<number> {
+  const patience = graceAfter(signal, stream, holds);
   try {
     while (stream.exitCode === undefined) {
       const next = await Promise.race([flow.next(), patience.over]);
@@ -100,16 +109,23 @@ const unfinished = () =>
     hint: "Nothing that was stored is lost. Please report this with the command you ran.",
   });
 
-function graceAfter(signal: AbortSignal) {
+function graceAfter(signal: AbortSignal, stream: Stream, holds: Holds) {
   let deadline = Number.POSITIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
   let expire: (nothing: undefined) => void = () => {};
   const over = new Promise<undefined>((resolve) => {
     expire = resolve;
   });
+  const allow = (ms: number) => {
+    clearTimeout(timer);
+    deadline = performance.now() + ms;
+    timer = setTimeout(expire, ms, undefined);
+  };
   const start = () => {
-    deadline = performance.now() + GRACE;
-    timer = setTimeout(expire, GRACE, undefined);
+    if (holds.why === undefined) return allow(GRACE);
+    allow(HELD);
+    holds.onIdle(() => allow(GRACE));
+    stream.say(progress("refresh", "waiting", holds.why, { remaining: HELD / 1000 }));
   };
   if (signal.aborted) start();
   else signal.addEventListener("abort", start, { once: true });

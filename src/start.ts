@@ -1,6 +1,7 @@
 /** From argv to the last line: what is run, what is shown where, and what becomes of a stdout that cannot be written. */
 import { read } from "./cli.ts";
 import type { Process } from "./context.ts";
+import { newHolds } from "./holds.ts";
 import { modesOf } from "./modes.ts";
 import { calm, output } from "./output.ts";
 import { codes, EXIT_READER_GONE } from "./protocol/failure.ts";
@@ -43,5 +44,7 @@ export async function start(host: Host): Promise<void> {
   });
   host.onStream(stream);
   const pass = (bytes: Uint8Array) => modes.stream && stdout.write(bytes);
-  await run(stream, call.flow({ ...host, terminal: modes.terminal, prompt: modes.prompt, pass }), host.signal);
+  const holds = newHolds();
+  const { terminal, prompt } = modes;
+  await run(stream, call.flow({ ...host, terminal, prompt, pass, holds }), host.signal, holds);
 }

@@ -10,13 +10,17 @@ import { once } from "node:events";
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
   existsSync,
+  ftruncateSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -480,13 +484,16 @@ describe("a log that cannot be written stops nobody, and is told once:", () => {
     const { result: refused } = await run(["token", "github"]);
     expect([refused.error?.code, warningsOf(refused)]).toEqual(["auth_required", ["audit_failed"]]);
     expect((refused.warnings as Line[])[0]?.["message"]).toContain("audit.ndjson");
+    const { result: shown, code } = await run(["audit"]);
+    expect([code, shown.error?.code, shown.message]).toEqual([74, "store", `${logIn(home)} is not a file.`]);
   });
 
   test.skipIf(process.platform !== "linux")("a pipe that nobody reads", async () => {
     await execa("mkfifo", [logIn(home)]);
     const { result } = await run(["token", "github"], { timeoutMs: 5000 });
     expect([result.error?.code, warningsOf(result)]).toEqual(["auth_required", ["audit_failed"]]);
-    expect((await run(["audit"], { timeoutMs: 5000 })).result.data).toEqual({ entries: [] });
+    const { result: shown, code } = await run(["audit"], { timeoutMs: 5000 });
+    expect([code, shown.error?.code, shown.message]).toEqual([74, "store", `${logIn(home)} is not a file.`]);
   });
 
   test.skipIf(noMounts)("a disk that is full in the middle of a line", async () => {
@@ -673,6 +680,31 @@ test("however many there are, they are shown in one result", async () => {
   expect(dataOf(result)).toEqual(upTo(1000));
   expect(result.message).toBe("1000 entries.");
   expect(stderr.split("\n").filter((line) => /c\d+@acme: ended with success/.test(line))).toHaveLength(1000);
+});
+
+test("of more than can be shown only what is asked for is kept", () => {
+  const log = auditWith(1e9);
+  for (const number of upTo(3000)) log.append(happening(number, new Date(number).toISOString()));
+  const look = (from: number, last: number) => numbersOf(log.reader().look({ from, last }).entries);
+  expect(look(0, 5)).toEqual(upTo(3000, 2995));
+  expect(look(2990, 100)).toEqual(upTo(3000, 2990));
+  expect(look(0, 2500)).toEqual(upTo(3000, 500));
+  expect(look(0, 0)).toEqual([]);
+});
+
+test("a file of any size is read, and a line without end is one damaged line", async () => {
+  const log = auditWith(1e12);
+  log.append(happening(0));
+  const file = openSync(logIn(home), "a");
+  ftruncateSync(file, 600 * 1024 * 1024); // zeros that no disk holds: longer than any string
+  writeSync(file, "\n");
+  closeSync(file);
+  log.append(happening(1));
+  const { events } = await authline(["audit"], { home }).done;
+  rmSync(logIn(home)); // before it is searched for secrets, as all else is
+  const result = events.at(-1) as Event;
+  expect(dataOf(result)).toEqual([0, 1]);
+  expect(result["warnings"]).toEqual([{ code: "audit_damaged", message: expect.stringMatching(/^1 line /) }]);
 });
 
 test("a damaged line is left out and counted; what is hostile in one is made harmless", async () => {

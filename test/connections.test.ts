@@ -4,10 +4,11 @@
  * What is protected: what was asked of one connection never happens to another; who changes the default changes what every
  * command means and what every next step says; a name can be changed without losing the credential, whoever is killed.
  */
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { records as recordsCheck } from "../src/doctor/records.ts";
 import type { Outcome } from "../src/flow.ts";
 import type { Plan } from "../src/flows/plan.ts";
 import { Failure } from "../src/protocol/failure.ts";
@@ -130,6 +131,25 @@ describe("connection default", () => {
       details: { hint, next_actions: [{ argv: ["authline", "connection", "list", "acme"] }] },
     });
     expect(await contextOf(home).store.standard("acme")).toBe("default");
+  });
+
+  test("is not overwritten by a rename that has looked it up before", async () => {
+    await keep(record("acme", "a"), record("acme", "c"));
+    await run("connection", "default", "acme", "a");
+    const ctx = contextOf(home);
+    const renaming: typeof ctx = {
+      ...ctx,
+      store: {
+        ...ctx.store,
+        async standard(provider) {
+          const standard = await ctx.store.standard(provider);
+          if (standard === "a") await run("connection", "default", "acme", "c");
+          return standard;
+        },
+      },
+    };
+    await success(["connection", "rename", "acme", "a", "b"], renaming);
+    expect(await ctx.store.standard("acme")).toBe("c");
   });
 
   test("may be `default` again, which is what it is called where nobody has chosen", async () => {
@@ -347,6 +367,36 @@ describe("connection rename", () => {
     expect(await listed()).toHaveLength(2);
   });
 
+  test("cut off half-way, only one of the two is refreshed, and doctor says so", async () => {
+    const old = record("acme", "home", { refreshable: true, secrets: { access_token: "a", refresh_token: "r" } });
+    const copy = { ...old, connection: "work", renamed_from: "home" };
+    await keep(old, copy);
+    const finish = ["authline", "connection", "rename", "acme", "home", "work"];
+    const refreshing = ["token", "acme", "--connection", "work", "--refresh"];
+    expect(await fails(...refreshing)).toMatchObject({ code: "store", details: { next_actions: [{ argv: finish }] } });
+    const twins = (await recordsCheck(contextOf(home), { skews: [] })).filter(({ state }) => state === "warning");
+    expect(twins).toMatchObject([{ subject: "work@acme", fix: finish }]);
+    expect((await run("token", "acme", "--connection", "work")).data).toMatchObject({ access_token: "a" });
+
+    await run(...finish.slice(1));
+    const ctx = { ...contextOf(home), fetch: async () => Response.json({ error: "invalid_request" }, { status: 400 }) };
+    expect(await end(refreshing, ctx)).not.toMatchObject({ code: "store" }); // it gets as far as the server
+    expect((await recordsCheck(contextOf(home), { skews: [] })).filter(({ state }) => state === "warning")).toEqual([]);
+  });
+
+  test("a login under the old name since then is no twin of the copy", async () => {
+    const login = { created_at: "2026-02-02T00:00:00.000Z" };
+    await keep(record("acme", "home", login), record("acme", "work", { renamed_from: "home" }));
+    expect((await recordsCheck(contextOf(home), { skews: [] })).map(({ state }) => state)).toEqual(["ok"]);
+  });
+
+  test("with a default that cannot be read nothing is copied", async () => {
+    await keep(record("acme", "home"));
+    damageDefault();
+    expect(await fails("connection", "rename", "acme", "home", "work")).toMatchObject({ code: "store" });
+    expect(readdirSync(join(home, "connections"))).toEqual(["home@acme.json"]);
+  });
+
   test("two that want each other's names at once: neither waits for ever, and nothing is lost", async () => {
     await keep(record("acme", "a"), record("acme", "b"));
     const swap = (from: string, to: string) => end(["connection", "rename", "acme", from, to], contextOf(home));
@@ -411,6 +461,28 @@ describe("connection remove", () => {
     expect(readdirSync(join(home, "connections"))).toEqual([]);
   });
 
+  test("with a default that cannot be read: done, and told as done", async () => {
+    await keep(record("acme", "work"));
+    damageDefault();
+    expect(await run("connection", "remove", "acme", "work")).toMatchObject({
+      next_actions: [{ argv: ["authline", "login", "acme", "--connection", "work"] }],
+    });
+    expect(readdirSync(join(home, "connections"))).toEqual([]);
+  });
+
+  test("a directory in its place is not ours, and stays", async () => {
+    await keep(record("acme", "default"));
+    mkdirSync(fileOf("work@acme"));
+    for (const argv of [
+      ["connection", "remove", "acme", "work"],
+      ["logout", "acme", "--connection", "work"],
+    ]) {
+      const { code, message, details } = await fails(...argv);
+      expect([code, message, details.hint]).toEqual(["store", expect.stringContaining("directory"), "Move it away."]);
+    }
+    expect(readdirSync(fileOf("work@acme"))).toEqual([]);
+  });
+
   test("of a dead one no token is left", async () => {
     await keep(record("acme", "work", { revoked: true, secrets: {} }));
     expect((await run("connection", "remove", "acme", "work")).warnings).toEqual([]);
@@ -423,6 +495,46 @@ describe("connection remove", () => {
       details: { hint: "Did you mean work?" },
     });
     expect(await fails("connection", "remove", "nowhere", "work")).toMatchObject({ code: "not_found" });
+  });
+});
+
+// --- a default that cannot be read ------------------------------------------------------------------------------------
+
+function damageDefault(): void {
+  mkdirSync(join(home, "defaults"), { recursive: true });
+  writeFileSync(join(home, "defaults", "acme.json"), "{");
+}
+
+describe("a default that cannot be read", () => {
+  const named = ["acme", "--connection", "default"];
+
+  test("keeps nobody from what names its connection, and every next step names it then", async () => {
+    await keep(record("acme", "default"), record("acme", "work", { revoked: true, secrets: {} }));
+    damageDefault();
+    expect((await run("token", ...named)).data).toMatchObject({ access_token: "token-of-default@acme" });
+    expect(await fails("token", "acme", "--connection", "work")).toMatchObject({
+      details: { next_actions: [{ argv: ["authline", "login", "acme", "--connection", "work"] }] },
+    });
+    await run("logout", ...named);
+    expect(await fails("token", ...named)).toMatchObject({
+      code: "not_found", // of a provider that nobody has taught
+    });
+    expect(await fails("login", ...named, "--issuer", "https://login.acme.example")).toMatchObject({
+      code: "config", // it gets as far as the client
+      details: { next_actions: [{ argv: expect.arrayContaining(["--connection", "default"]) }] },
+    });
+    expect((await run("logout", "acme", "--all")).data).toMatchObject({ connections: [{ connection: "work" }] });
+  });
+
+  test("is a `store` error for what names none, and a warning of `status`", async () => {
+    await keep(record("acme", "default"), record("globex", "default"));
+    damageDefault();
+    for (const command of ["token", "logout", "login"]) {
+      expect(await fails(command, "acme")).toMatchObject({ code: "store" });
+    }
+    const { data, warnings } = await run("status");
+    expect(data).toMatchObject({ connections: [{ provider: "acme" }, { provider: "globex" }] });
+    expect(warnings).toEqual([{ code: "unreadable", message: expect.stringContaining("acme.json") }]);
   });
 });
 
@@ -508,8 +620,9 @@ describe("no cross-talk", () => {
           if (does === "login") {
             const at = new Date(time++).toISOString();
             const { store } = contextOf(where);
-            const created_at = (await store.glance(provider, name))?.created_at ?? at;
-            await store.keep(record(provider, name, { created_at, updated_at: at, secrets: { access_token: token } }));
+            await store.keep(
+              record(provider, name, { created_at: at, updated_at: at, secrets: { access_token: token } }),
+            );
           } else {
             const ending = await end(argvOf(operation), contextOf(where));
             expect(ending instanceof Failure, `${argvOf(operation).join(" ")}: ${(ending as Failure).message}`).toBe(

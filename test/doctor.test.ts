@@ -5,7 +5,7 @@
  * before and after); the command that is offered mends what was found, for a home whose name a shell would stumble over;
  * a report comes whatever is broken, in time, and without a secret.
  */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -26,9 +26,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { commandLine } from "../src/doctor/check.ts";
 import { checks } from "../src/doctor/checks.ts";
 import { tryLock } from "../src/store/lock.ts";
+import { keyOf as keyOfBytes } from "../src/store/seal.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
 import { contextAt, keyIn, opened, putSealed } from "./support/sealed.ts";
 import { authline, binary, type Options, sweep, tempHome } from "./support/spawn.ts";
@@ -166,6 +168,33 @@ async function mend(...found: Finding[]): Promise<void> {
   expect(wrongIn(await examine())).toEqual([]);
 }
 
+/** What these checks find, without the rest of the program: of what stands in the home, and of these variables. */
+async function look(names: string[], env: Record<string, string> = {}, at = home): Promise<Finding[]> {
+  const [ctx, known, found] = [contextAt(at, env), { skews: [] }, [] as Finding[]];
+  for (const { check, run } of checks.filter((each) => names.includes(each.check))) {
+    for (const { fix, ...rest } of await run(ctx, known)) {
+      const line = fix && commandLine(fix);
+      found.push({ check, ...rest, ...(line !== undefined && { fix: line }) });
+    }
+  }
+  return found;
+}
+const wrong = (found: Finding[]) => found.filter(({ state }) => state === "failed" || state === "warning");
+const shell = (line: string | undefined) => execFileSync("sh", ["-euc", line as string], { stdio: "pipe" });
+
+/** To root no mode means anything: `body` runs as a user to whom all of the test's files belong. */
+async function asUser<T>(body: () => Promise<T>): Promise<T> {
+  if (process.getuid?.() !== 0) return body();
+  execFileSync("chown", ["-R", "nobody", dirname(home)]);
+  process.seteuid?.("nobody");
+  try {
+    return await body();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
+const onWindows = process.platform === "win32";
+
 const recordPath = () => join(home, "connections", "default@acme.json");
 
 /** A server that answers as it is told; at `issuer` its address. */
@@ -292,7 +321,70 @@ describe("home", () => {
     const report = await examine();
     expect(about(report, "home")).toMatchObject([{ state: "failed", subject: home }]);
     expect(about(report, "store")).toMatchObject([{ state: "failed" }]);
-    await mend(about(report, "home")[0] as Finding);
+    expect(about(report, "home")[0]?.message).toContain("Choose another AUTHLINE_HOME.");
+    expect(about(report, "home")[0]?.fix).toBeUndefined(); // it may be any file at all
+
+    writeFileSync(`${home}.moved`, ""); // where it is by default, it is in the way
+    const [found] = await look(["home"]);
+    shell(found?.fix);
+    expect(wrong(await look(["home"]))).toEqual([]);
+    expect(existsSync(`${home}.moved.1`)).toBe(true);
+  });
+
+  test.skipIf(onWindows)("one that is not ours is left as it is, and so is all above it", async () => {
+    const shared = join(dirname(home), "shared");
+    mkdirSync(join(shared, "sessions"), { recursive: true });
+    for (const path of ["sessions/theirs", "config.json", "a.tmp-0a1b"]) {
+      writeFileSync(join(shared, path), "{", { mode: 0o666 });
+      utimesSync(join(shared, path), new Date(0), new Date(0));
+    }
+    symlinkSync("config.json", join(shared, "audit.ndjson"));
+    chmodSync(join(shared, "config.json"), 0o666);
+    chmodSync(shared, 0o1777);
+    const all = ["home", "modes", "store", "records", "leftovers", "audit"];
+    for (const at of ["/not-there", "/etc/not-there", "/root/not-there", "/etc", "/etc/passwd", shared]) {
+      const found = await asUser(() => look(all, { AUTHLINE_HOME: at }, at));
+      expect(found.flatMap(({ fix }) => fix ?? []).filter((fix) => /chown|chmod|mv|rm/.test(fix))).toEqual([]);
+      const advice = wrong(found).some(({ message }) =>
+        /Choose another AUTHLINE_HOME|point AUTHLINE_HOME/.test(message),
+      );
+      const isAsked = process.getuid?.() !== 0 || !at.endsWith("not-there"); // access(2) asks for the real user
+      if (isAsked) expect(advice, at).toBe(true);
+    }
+  });
+
+  test.skipIf(onWindows)("what was taken from ourselves, we give back ourselves", async () => {
+    const key = join(home, "keys", keyIn(home).id);
+    const quoted = `'${home.replace("'", "'\\''")}'`;
+    const taken: [mode: string, path: string, fix: string][] = [
+      ["a-w", home, `chmod -R u+rwX ${quoted}`],
+      ["000", recordPath(), `chmod -R u+rwX ${quoted}`],
+      ["000", key, `chmod -R u+rwX ${quoted}`],
+      ["000", dirname(key), `chmod -R u+rwX ${quoted}`],
+      ["000", join(home, "keys.json"), `chmod -R u+rwX ${quoted}`],
+      ["a-w", join(home, "audit.ndjson"), `chmod -R u+rwX ${quoted}`],
+      ["000", home, `chmod u+rwx ${quoted}`],
+    ];
+    const all = ["modes", "store", "key", "records", "audit"];
+    for (const [mode, path, fix] of taken) {
+      execFileSync("chmod", [...(mode === "a-w" ? ["-R"] : []), mode, path]);
+      const found = wrong(await asUser(() => look(all)));
+      expect(new Set(found.flatMap((each) => each.fix ?? [])), `${mode} ${path}`).toEqual(new Set([fix]));
+      shell(fix);
+      expect(wrong(await asUser(() => look(all)))).toEqual([]);
+    }
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("what is another user's in a home of ours is asked for", async () => {
+    const found = await asUser(async () => {
+      process.seteuid?.(0);
+      execFileSync("chown", ["root", recordPath()]);
+      process.seteuid?.("nobody");
+      return wrong(await look(["records"]));
+    });
+    expect(found).toMatchObject([
+      { subject: recordPath(), fix: expect.stringMatching(/^sudo chown -R \d+ '.*home'$/) },
+    ]);
   });
 
   test.skipIf(process.getuid?.() !== 0)("one that belongs to somebody else", async () => {
@@ -403,6 +495,7 @@ describe.skipIf(noDisks)("on another disk", () => {
       expect(found).toMatchObject({ check: "store", state: "failed", message: expect.stringContaining("EROFS") });
       const absent = await fault({ env: { AUTHLINE_HOME: join(disk, "a", "b") } });
       expect(absent).toMatchObject({ check: "store", state: "failed", message: expect.stringContaining("EROFS") });
+      expect(absent.message).toContain("Choose another AUTHLINE_HOME.");
     }));
 });
 
@@ -437,7 +530,7 @@ describe("key", () => {
 
   test("another one in the environment, which is to be unset", async () => {
     const found = await keyOf({ env: { AUTHLINE_KEY: OTHER_KEY } });
-    expect(found).toMatchObject({ state: "failed", fix: "unset AUTHLINE_KEY AUTHLINE_KEY_FILE" });
+    expect(found).toMatchObject({ state: "failed", fix: "unset AUTHLINE_KEY" });
     expect(JSON.stringify(found)).not.toContain(OTHER_KEY);
   });
 
@@ -447,7 +540,10 @@ describe("key", () => {
       const found = await keyOf({ env: { ...env, AUTHLINE_HOME: at } });
       expect(found).toMatchObject({ state: "failed", message: expect.stringContaining("AUTHLINE_KEY is not a key") });
       expect(JSON.stringify(found)).not.toContain("not-a-key-at-all");
+      expect(found.fix).toBe(at === home ? "unset AUTHLINE_KEY" : undefined); // else nothing else is known to be good
     }
+    const gone = { AUTHLINE_KEY_FILE: join(home, "no such file") };
+    expect(await look(["key"], gone)).toMatchObject([{ state: "failed", fix: "unset AUTHLINE_KEY_FILE" }]);
   });
 
   test("a key file of the user's that others can read", async () => {
@@ -471,6 +567,23 @@ describe("key", () => {
     writeFileSync(join(home, "keys.json"), JSON.stringify({ ...list, keys: [old, ...list.keys] }), { mode: 0o600 });
     const found = await fault();
     expect(found).toMatchObject({ check: "key", state: "warning", fix: "authline store rekey" });
+  });
+
+  test("a change that was cut off between two keys from outside goes on with both", async () => {
+    const { id, bytes } = keyIn(home);
+    const [old, fresh] = [bytes.toString("base64"), keyOfBytes(Buffer.from(OTHER_KEY, "base64")).id];
+    const created_at = new Date().toISOString();
+    const keys = [id, fresh].map((each) => ({ id: each, source: "env", created_at }));
+    writeFileSync(join(home, "keys.json"), JSON.stringify({ v: 1, current: fresh, keys }), { mode: 0o600 });
+    rmSync(join(home, "keys", id)); // it was never in a file
+    const file = join(dirname(home), "new.key");
+    writeFileSync(file, OTHER_KEY, { mode: 0o600 });
+    const found = (await look(["key"], { AUTHLINE_KEY: old })).find(({ state }) => state === "warning");
+    expect(found?.fix).toBeUndefined();
+    const [, words = ""] = found?.message.match(/: AUTHLINE_KEY=<old> authline (.+)$/) ?? [];
+    const env = { AUTHLINE_HOME: home, AUTHLINE_KEY: old };
+    expect((await authline(words.replace("<new>", file).split(" "), { env }).done).code).toBe(0);
+    expect(wrong(await look(["key", "records"], { AUTHLINE_KEY: OTHER_KEY }))).toEqual([]);
   });
 });
 
@@ -525,7 +638,7 @@ describe("keyring", () => {
   });
 
   test("one that hangs is not waited for", async () => {
-    const found = await keyringOf(library("for (;;) {}"), absent());
+    const found = await keyringOf(library("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);"), absent());
     expect(found).toMatchObject({ state: "warning", message: expect.stringContaining("did not answer within 8 s") });
     expect(found.durationMs).toBeLessThan(13_000);
   });
@@ -575,6 +688,16 @@ describe("records", () => {
     }
     await mend(...Object.values(found));
     expect(existsSync(join(home, "connections-changed@acme.json"))).toBe(true);
+  });
+
+  test("one that is damaged twice goes out of the way twice", async () => {
+    for (const moved of ["connections-default@acme.json", "connections-default@acme.json.1"]) {
+      writeFileSync(recordPath(), "{", { mode: 0o600 });
+      const [found] = wrong(await look(["records"]));
+      shell(found?.fix);
+      expect(existsSync(recordPath())).toBe(false);
+      expect(readFileSync(join(home, moved), "utf8")).toBe("{");
+    }
   });
 
   test("twenty are told, and how many more there are", async () => {
@@ -707,14 +830,41 @@ describe("locks", () => {
   test("one that is held for long is worth a look; a sign-in may take as long as it likes", async () => {
     const lock = tryLock(at("locks/default@acme"), self());
     const other = tryLock(at("sessions/sess_AAAAAAAAAAAAAAAAAAAAAA.lock"), self());
-    const longAgo = new Date(Date.now() - 20 * 60_000);
-    for (const path of ["locks/default@acme", "sessions/sess_AAAAAAAAAAAAAAAAAAAAAA.lock"]) {
+    const rekey = tryLock(at("locks/keys"), self());
+    const longAgo = new Date(Date.now() - 3 * 60_000);
+    for (const path of ["locks/default@acme", "locks/keys", "sessions/sess_AAAAAAAAAAAAAAAAAAAAAA.lock"]) {
       for (const claim of readdirSync(at(path))) utimesSync(join(at(path), claim), longAgo, longAgo);
     }
     const found = await fault();
     lock?.release();
     other?.release();
+    rekey?.release();
     expect(found).toMatchObject({ check: "locks", state: "warning", fix: `kill ${process.pid}` });
+    expect(found.subject).toBe(at("locks/default@acme"));
+  });
+
+  test.skipIf(process.platform !== "linux")("one of a process that is stopped is let go on, then ended", async () => {
+    const child = spawn("sleep", ["60"]);
+    const pid = child.pid as number;
+    try {
+      child.kill("SIGSTOP");
+      await vi.waitFor(() => expect(readFileSync(`/proc/${pid}/stat`, "utf8")).toContain(") T "));
+      claim("locks/default@acme", { pid, host: self().host, start: self().startOf(pid) });
+      const longAgo = new Date(Date.now() - 3 * 60_000);
+      utimesSync(join(at("locks/default@acme"), "77"), longAgo, longAgo);
+      const [stopped] = await look(["locks"]);
+      expect(stopped).toMatchObject({ state: "warning", fix: `kill -CONT ${pid}` });
+      shell(stopped?.fix);
+      await vi.waitFor(() => expect(readFileSync(`/proc/${pid}/stat`, "utf8")).not.toContain(") T "));
+      const [slow] = await look(["locks"]);
+      expect(slow).toMatchObject({ state: "warning", fix: `kill ${pid}` });
+      const ended = once(child, "exit");
+      shell(slow?.fix);
+      await ended;
+      expect(wrong(await look(["locks"]))).toEqual([]);
+    } finally {
+      child.kill("SIGKILL");
+    }
   });
 
   test("one of a process that is gone is told, and harms nobody", async () => {
@@ -731,6 +881,11 @@ describe("locks", () => {
     claim("locks/default@acme", { pid: 4711, host: "elsewhere boot ns" });
     const [found] = about(await examine(), "locks");
     expect(found).toMatchObject({ state: "ok", message: expect.stringContaining("process 4711 on elsewhere, since") });
+
+    const tomorrow = new Date(Date.now() + 24 * 3600_000);
+    utimesSync(join(at("locks/default@acme"), "77"), tomorrow, tomorrow);
+    const [ahead] = await look(["locks"]);
+    expect(ahead).toMatchObject({ state: "warning", message: expect.stringContaining("in the future") });
   });
 });
 
@@ -751,6 +906,44 @@ describe("sessions", () => {
     const [action] = late.result.next_actions ?? [];
     await authline(action?.argv.slice(1) ?? [], { env: { AUTHLINE_HOME: home } }).done;
     expect(wrongIn(await examine())).toEqual([]);
+  });
+});
+
+describe("audit", () => {
+  const log = () => join(home, "audit.ndjson");
+  const planted: [what: string, plant: () => void, state: string, words: string][] = [
+    ["a directory", () => mkdirSync(log()), "failed", "is not a file"],
+    ["a pipe", () => execFileSync("mkfifo", [log()]), "failed", "is not a file"],
+    ["a link to elsewhere", () => symlinkSync("/dev/null", log()), "warning", "is a link"],
+    ["one that is never rotated", () => grow(log(), 9), "warning", "takes 9.0 MiB"],
+    [
+      "more than are kept",
+      () => {
+        for (let i = 1; i < 10; i++) grow(join(home, `audit.${i}.ndjson`), 0.9);
+      },
+      "warning",
+      "takes 8.1 MiB",
+    ],
+  ];
+  const grow = (path: string, mib: number) => {
+    writeFileSync(path, "", { mode: 0o600 });
+    truncateSync(path, Math.floor(mib * 1024 * 1024));
+  };
+
+  test.skipIf(onWindows).each(planted)("%s", async (_, plant, state, words) => {
+    rmSync(log());
+    plant();
+    const [found, ...more] = wrong(await look(["audit"]));
+    expect(more).toEqual([]);
+    expect(found).toMatchObject({ check: "audit", state, message: expect.stringContaining(words) });
+    shell(found?.fix);
+    expect(wrong(await look(["audit"]))).toEqual([]);
+  });
+
+  test("one that is well, and none", async () => {
+    expect(await look(["audit"])).toMatchObject([{ state: "ok", message: expect.stringContaining("0.0 MiB") }]);
+    rmSync(log());
+    expect(await look(["audit"])).toMatchObject([{ state: "ok", message: "There is none yet." }]);
   });
 });
 
@@ -911,7 +1104,7 @@ describe("browser", () => {
     ["with one that is not there", () => ({ BROWSER: "no-such-browser" }), "warning", "BROWSER names no-such-browser"],
   ];
   test.each(cases)("%s", async (_, env, state, words) => {
-    const [found] = about(await examine({ env: env() }), "browser");
+    const [found] = await look(["browser"], { PATH: "/usr/bin", ...env() });
     expect(found).toMatchObject({ state, message: expect.stringContaining(words) });
   });
 
@@ -948,18 +1141,20 @@ test("a Node that is too old, one that knows proxies, and a terminal that is dum
     env,
     surroundings: { ...context.surroundings, node },
   });
-  const look = (check: string, ctx: typeof context) =>
+  const foundBy = (check: string, ctx: typeof context) =>
     checks.find((each) => each.check === check)?.run(ctx, { skews: [] });
   const stderr = { stdin: false, stdout: false, stderr: true };
   const dumb = contextAt(home, { TERM: "dumb", LC_ALL: "de_DE.utf8" });
-  const found = look("terminal", { ...dumb, surroundings: { ...dumb.surroundings, terminal: stderr } });
+  const found = foundBy("terminal", { ...dumb, surroundings: { ...dumb.surroundings, terminal: stderr } });
   expect(found).toEqual([{ state: "ok", message: "stderr is one. TERM is dumb: no colours." }]);
-  expect(look("runtime", under("20.18.9"))).toMatchObject([{ state: "warning" }]);
-  expect(look("runtime", under("20.19.0"))).toMatchObject([{ state: "ok" }]);
-  expect(look("proxy", under("24.1.0"))).toMatchObject([{ state: "warning", fix: ["export", "NODE_USE_ENV_PROXY=1"] }]);
+  expect(foundBy("runtime", under("20.18.9"))).toMatchObject([{ state: "warning" }]);
+  expect(foundBy("runtime", under("20.19.0"))).toMatchObject([{ state: "ok" }]);
+  expect(foundBy("proxy", under("24.1.0"))).toMatchObject([
+    { state: "warning", fix: ["export", "NODE_USE_ENV_PROXY=1"] },
+  ]);
   const told = (name: string) => (name === "NODE_USE_ENV_PROXY" ? "1" : context.env(name));
-  expect(look("proxy", under("24.1.0", told))).toMatchObject([{ state: "ok" }]);
-  expect(look("proxy", under("20.19.0", told))).toMatchObject([{ state: "warning" }]);
+  expect(foundBy("proxy", under("24.1.0", told))).toMatchObject([{ state: "ok" }]);
+  expect(foundBy("proxy", under("20.19.0", told))).toMatchObject([{ state: "warning" }]);
 });
 
 test("whoever stops it gets no report", async () => {

@@ -5,11 +5,14 @@
  * not work is said with what remains to be done. The server's own records agree.
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Failure } from "../src/protocol/failure.ts";
+import type { Connection } from "../src/store/record.ts";
 import {
   type AuthorizationServer,
   type AuthorizationServerOptions,
   startAuthorizationServer,
 } from "./support/authorization-server.ts";
+import { contextOf, end, success } from "./support/dying.ts";
 import { type HostileServer, hang, metadata, type Route, startHostileServer } from "./support/hostile-server.ts";
 import { remember } from "./support/issued.ts";
 import { approveRedirect, visit } from "./support/person.ts";
@@ -237,5 +240,96 @@ describe("a token in the environment", () => {
     expect(JSON.stringify(warnings)).toContain("AUTHLINE_TOKEN_ACME");
     expect(JSON.stringify(warnings)).not.toContain(env.AUTHLINE_TOKEN_ACME);
     expect((await run(["token", "acme"], { env })).data).toMatchObject({ source: "env" });
+  });
+});
+
+const at = "2026-01-02T03:04:05.678Z";
+const record = (connection: string): Connection => ({
+  v: 1,
+  provider: "acme",
+  connection,
+  flow: "device_code",
+  server: { issuer: "https://login.acme.example" },
+  client: { client_id: "cli", token_endpoint_auth_method: "none" },
+  token_type: "bearer",
+  created_at: at,
+  updated_at: at,
+  refreshable: false,
+  secrets: { access_token: `token-of-${connection}` },
+});
+
+describe("what is no token in the environment", () => {
+  const env = { AUTHLINE_TOKEN_ACME: "a b" };
+  const told = { code: "token_in_env", message: expect.stringContaining("AUTHLINE_TOKEN_ACME is not a token") };
+
+  test("is a warning of `logout` and `status`, and the end of `token` alone", async () => {
+    const ctx = contextOf(home, env);
+    for (const name of ["default", "work"]) await ctx.store.keep(record(name));
+    const { data, warnings } = await success(["status"], ctx);
+    expect(data).toMatchObject({ connections: [{ connection: "default" }, { connection: "work" }] });
+    expect(warnings).toEqual([told]);
+    expect(await end(["token", "acme"], ctx)).toMatchObject({ code: "config" });
+    const out = await success(["logout", "acme", "--all"], ctx);
+    expect(out.data).toMatchObject({ connections: [{ connection: "default" }, { connection: "work" }] });
+    expect(out.warnings).toContainEqual(told);
+    expect(namesOf(home, "connection")).toEqual([]);
+  });
+});
+
+describe("several at once", () => {
+  /** A context in which something happens right before the lock of a connection is asked for. */
+  function disturbed(disturbances: Record<string, () => unknown>) {
+    const ctx = contextOf(home);
+    const lock: typeof ctx.store.lock = (provider, name) => {
+      disturbances[name]?.();
+      return ctx.store.lock(provider, name);
+    };
+    return { ...ctx, store: { ...ctx.store, lock } };
+  }
+  const fail = (code: "locked" | "store") => () => {
+    throw new Failure(code, `No: ${code}.`);
+  };
+  const keepAll = async () => {
+    for (const name of ["a", "b", "c"]) await contextOf(home).store.keep(record(name));
+  };
+
+  test("one that is gone meanwhile is absent, one that fails is a warning, and the others go on", async () => {
+    await keepAll();
+    const gone = () => contextOf(home).store.remove("acme", "a");
+    const out = await success(["logout", "acme", "--all"], disturbed({ a: gone, b: fail("locked") }));
+    expect(out.data).toMatchObject({
+      connections: [
+        { connection: "a", record_status: "absent", steps: [{ step: "local_record", state: "skipped" }] },
+        { connection: "c", record_status: "absent" },
+      ],
+    });
+    expect(out.message).toContain("2 of 3");
+    expect(out.warnings).toContainEqual({ code: "logout_failed", message: expect.stringContaining("b@acme") });
+    expect(namesOf(home, "connection")).toEqual(["b@acme"]);
+  });
+
+  test("where nothing could be done it fails with the first, and tells the rest", async () => {
+    await keepAll();
+    const ctx = disturbed({ a: fail("store"), b: fail("locked"), c: fail("locked") });
+    const failure = await end(["logout", "acme", "--all"], ctx);
+    expect(failure).toMatchObject({ code: "store", message: "No: store." });
+    expect((failure as Failure).details.warnings).toHaveLength(3);
+    expect(namesOf(home, "connection")).toHaveLength(3);
+  });
+
+  test("a sign-in that has not waited for its turn is left, and that is said", async () => {
+    const ctx = contextOf(home);
+    await ctx.store.keep(record("a"));
+    const newer = { ...record("a"), updated_at: "2026-01-02T04:00:00.000Z", secrets: { access_token: "newer" } };
+    const connection: typeof ctx.store.connection = async (...names) => {
+      const before = await ctx.store.connection(...names);
+      await ctx.store.keep(newer);
+      return before;
+    };
+    const slow = { ...ctx, store: { ...ctx.store, connection } };
+    const out = await success(["logout", "acme", "--connection", "a"], slow);
+    expect(out.data).toMatchObject({ connections: [{ record_status: "connected" }] });
+    expect(out.warnings?.map(({ code }) => code)).toContain("signed_in_again");
+    expect(await ctx.store.connection("acme", "a")).toMatchObject({ secrets: { access_token: "newer" } });
   });
 });

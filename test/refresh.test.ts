@@ -207,7 +207,6 @@ describe.concurrent("an answer that is cut off", () => {
       ({ json }) => ({ text: JSON.stringify(json).slice(0, 40), headers: { "content-type": "application/json" } }),
     ],
     ["nothing", () => ({ status: 200 })],
-    ["a token of another type", ({ json }) => ({ json: { ...(json as object), token_type: "mac" } })],
     ["a page of a proxy", () => ({ status: 502, text: "<html>" })],
   ];
   test.each(broken)("or replaced after the rotation, by %s, is lost as well", async (_what, spoil) =>
@@ -221,6 +220,23 @@ describe.concurrent("an answer that is cut off", () => {
       expect([isMarked(), text()]).toEqual([true, before]);
       server.disturbances.length = 0;
       expectLost(await run(TOKEN));
+    })(),
+  );
+
+  const expired = ["{}", JSON.stringify({ iss: "x", sub: "x", aud: "x", exp: 1, iat: 1 }), "x"];
+  const id_token = expired.map((part) => Buffer.from(part).toString("base64url")).join(".");
+  test.each([
+    ["a token of another type", { token_type: "mac" }],
+    ["a lifetime below zero", { expires_in: -5 }],
+    ["an ID token that cannot be", { id_token }],
+  ])("with %s is refused, but the refresh token in it is kept", async (_what, odd) =>
+    inWorld(async ({ server, home, run, isMarked, record }) => {
+      await server.signIn(home, "f");
+      server.disturbances.push((redeem) => ({ json: { ...(redeem().json as object), ...odd } }));
+      const { code, result } = await run(TOKEN);
+      expect([code, result.error?.code, isMarked()]).toEqual([76, "provider", false]);
+      expect(record().secrets["refresh_token"]).toBe(refreshToken("f", 1));
+      expect((await run(TOKEN)).result.data.access_token).toBe(accessToken("f", 2)); // the family lives
     })(),
   );
 });
@@ -567,7 +583,7 @@ describe.concurrent("while a refresh is under way", () => {
   );
 
   test(
-    "SIGINT ends it within a second, though nothing comes, and leaves the mark",
+    "SIGINT ends it within some seconds, though nothing comes, and leaves the mark",
     inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server, cut, "early");
@@ -576,9 +592,26 @@ describe.concurrent("while a refresh is under way", () => {
       const at = performance.now();
       running.kill("SIGINT");
       const { code } = await running.ended();
-      expect([code, performance.now() - at < 2500, w.isMarked()]).toEqual([2, true, true]);
+      expect([code, performance.now() - at < 9000, w.isMarked()]).toEqual([2, true, true]);
       answer();
       expectLost(await w.run(TOKEN));
+    }),
+  );
+
+  test(
+    "a second SIGINT leaves at once",
+    inWorld(async (w) => {
+      await w.server.signIn(w.home, "f");
+      const { arrived, answer } = hold(w.server, cut, "early");
+      const running = w.start(TOKEN);
+      await arrived;
+      running.kill("SIGINT");
+      await running.next(({ step, state }) => step === "refresh" && state === "waiting");
+      const at = performance.now();
+      running.kill("SIGINT");
+      const { code } = await running.ended();
+      expect([code, performance.now() - at < 2500]).toEqual([2, true]);
+      answer();
     }),
   );
 

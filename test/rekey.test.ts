@@ -290,6 +290,57 @@ describe("a run that was killed", () => {
     await expectWhole(contextOf(home, { AUTHLINE_KEY: NEXT }));
   });
 
+  /** From a key in the environment to one in a file. */
+  async function begunFromEnv(AUTHLINE_KEY: string) {
+    await fill(contextOf(home, { AUTHLINE_KEY }));
+    const mine = keysIn(home).current;
+    await contextOf(home, { AUTHLINE_KEY }).keys.add("file");
+    return { mine, foreign: keysIn(home).current };
+  }
+
+  test.each(["before", "after"])(
+    "and whose new key anybody may have written there is taken back by who gives a key: %s the old one is out of use",
+    async (when) => {
+      const AUTHLINE_KEY = newKey();
+      const { mine, foreign } = await begunFromEnv(AUTHLINE_KEY);
+      if (when === "after") contextOf(home, { AUTHLINE_KEY }).keys.retire();
+      const outcome = await success(REKEY, contextOf(home, { AUTHLINE_KEY }));
+      expect(outcome.data).toMatchObject({ key: { id: mine, source: "env" }, left: 0 });
+      expect([keysIn(home).keys.map(({ id }) => id), [...sealedWith(home)]]).toEqual([[mine], [mine]]);
+      expect(keyFiles(home)).not.toContain(foreign);
+      await expectWhole(contextOf(home, { AUTHLINE_KEY }));
+    },
+  );
+
+  test("and that was to a file gets there, with another key", async () => {
+    const AUTHLINE_KEY = newKey();
+    const { foreign } = await begunFromEnv(AUTHLINE_KEY);
+    await success([...REKEY, "--to", "file"], contextOf(home, { AUTHLINE_KEY }));
+    const { current, keys } = keysIn(home);
+    expect(keys).toMatchObject([{ source: "file" }]);
+    expect(current).not.toBe(foreign);
+    expect(keyFiles(home)).toEqual([current]);
+    await expectWhole(contextOf(home));
+  });
+
+  test("from one key in the environment to another, needs both, and says how", async () => {
+    const [OLD, NEXT] = [newKey(), newKey()];
+    await fill(contextOf(home, { AUTHLINE_KEY: OLD }));
+    const changer = contextOf(home, { AUTHLINE_KEY: OLD });
+    await changer.keys.add("env", NEXT);
+    await changer.store.keep(record("acme", "work")); // one has the new key by now
+    for (const AUTHLINE_KEY of [OLD, NEXT]) {
+      const failure = await end(REKEY, contextOf(home, { AUTHLINE_KEY }));
+      expect(failure).toMatchObject({
+        code: "store",
+        details: { hint: expect.stringContaining("authline store rekey --to env --key-from") },
+      });
+    }
+    await success([...REKEY, "--to", "env", "--key-from", "env:NEXT"], contextOf(home, { AUTHLINE_KEY: OLD, NEXT }));
+    expect(keysIn(home).keys).toHaveLength(1);
+    await expectWhole(contextOf(home, { AUTHLINE_KEY: NEXT }));
+  });
+
   test.each([
     ["file", "file"],
     ["file", "env"],

@@ -24,10 +24,18 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { build } from "rolldown";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Context } from "../src/context.ts";
+import type { Flow } from "../src/flow.ts";
+import type { GrantRequest } from "../src/flows/grant.ts";
+import { keep } from "../src/flows/keep.ts";
+import { refresh } from "../src/flows/refresh.ts";
+import type { Tokens } from "../src/flows/tokens.ts";
 import { Failure } from "../src/protocol/failure.ts";
+import { locksAt } from "../src/store/locks.ts";
 import type { Connection } from "../src/store/record.ts";
+import type { Store } from "../src/store/store.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
-import { opened, storeAt } from "./support/sealed.ts";
+import { contextAt, opened, storeAt } from "./support/sealed.ts";
 import { authline, type Options, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream, type Event, leaks } from "./support/stream.ts";
 
@@ -146,6 +154,14 @@ test("a record that others could read is closed with its next write", async () =
   await storeAt(home).keep(record("acme", { scope: "more" }));
   expect(modeOf(fileOf("acme"))).toBe("600");
 });
+
+test.runIf(process.platform === "linux")(
+  "a home where nothing can be made is an error of the store, at once",
+  async () => {
+    const { result, code } = await login("acme", { env: { AUTHLINE_HOME: "/proc/nowhere/at/all" }, timeoutMs: 10_000 });
+    expect([code, result.error?.code]).toEqual([74, "store"]);
+  },
+);
 
 test("AUTHLINE_HOME moves everything: nothing is written anywhere else", async () => {
   const elsewhere = tempHome();
@@ -458,6 +474,75 @@ test("logins of several connections at once are all kept", async () => {
   );
 });
 
+// --- behind a process that has stopped -------------------------------------------------------------------------------
+
+/** The clock of a process that has waited for long. */
+function impatient(root: string): Context {
+  let clock = 0;
+  const sleep = async () => {
+    clock += 30;
+  };
+  return { ...contextAt(root), sleep, uptime: () => clock };
+}
+
+test("a sign-in is stored though another process keeps the lock, and a refresh of the old one gives way to it", async () => {
+  const ctx = impatient(home);
+  const old = record("acme", { refreshable: true, secrets: { access_token: "old", refresh_token: "old" } });
+  await ctx.store.keep(old);
+  const lock = ctx.store.lock("acme", "default");
+  const definition = { name: "acme", display_name: "Acme", issuer: old.server.issuer };
+  const request = { ...old, definition, as: old.server, scope: "openid" } as unknown as GrantRequest;
+  const tokens = { access_token: "new", refresh_token: "new", token_type: "bearer" } as Tokens;
+  const caught = { request, flow: "device_code", tokens, plan: { taught: {} }, continuity: undefined } as const;
+  const { warnings } = await lastOf(keep(caught, ctx));
+  expect(warnings?.map(({ code }) => code)).toEqual(["lock_ignored"]);
+  const stored = await ctx.store.connection("acme", "default");
+  expect(stored?.secrets.refresh_token).toBe("new");
+  expect(stored?.created_at).not.toBe(old.created_at); // a credential of its own
+  lock?.release();
+
+  // As one that had read the old record and sent its token when it was stopped.
+  let isFirst = true;
+  const connection: Store["connection"] = async (...names) => {
+    if (!isFirst) return ctx.store.connection(...names);
+    isFirst = false;
+    return old;
+  };
+  const answer = { access_token: "late", refresh_token: "late", token_type: "Bearer" };
+  const waking = {
+    ...contextAt(home),
+    store: { ...ctx.store, connection },
+    fetch: async () => Response.json(answer),
+  };
+  const server = { ...old.server, token_endpoint: `${old.server.issuer}/token` };
+  Object.assign(old, { server });
+  expect(await lastOf(refresh(old, { turn: 1, server: 1 }, waking))).toMatchObject({
+    secrets: { access_token: "new" },
+  });
+  expect((await ctx.store.connection("acme", "default"))?.secrets.refresh_token).toBe("new");
+});
+
+test("the default is looked up and changed in one go", async () => {
+  const { store, surroundings } = contextAt(home);
+  const lock = locksAt(home, surroundings.self).take("acme.default");
+  const setting = store.setStandard("acme", "work", "default");
+  await setImmediate();
+  expect(await store.standard("acme")).toBe("default"); // it waits
+  mkdirSync(join(home, "defaults"));
+  const chosen = { v: 1, provider: "acme", connection: "chosen" };
+  writeFileSync(join(home, "defaults", "acme.json"), JSON.stringify(chosen));
+  lock?.release();
+  await setting;
+  expect(await store.standard("acme")).toBe("chosen");
+});
+
+async function lastOf<T>(flow: Flow<T>): Promise<T> {
+  for (;;) {
+    const { done, value } = await flow.next();
+    if (done) return value;
+  }
+}
+
 // --- on a disk that is full ------------------------------------------------------------------------------------------
 
 /** Why there is no small disk to fill here; undefined where there is one. */
@@ -515,6 +600,18 @@ describe.skipIf(noSmallDisk)(`on a full disk${noSmallDisk ? ` (skipped: ${noSmal
     rmSync(join(disk, "filler"));
     await store.keep(large("acme", "new", 5 * PAGE));
     expect((await store.connection("acme", "default"))?.secrets.refresh_token).toBe("new");
+  });
+
+  test("nobody is asked to sign in to what there is no room for", async () => {
+    const store = storeAt(disk);
+    await store.keep(record("acme"));
+    fill(3 * PAGE);
+    const { code, message } = await failureOf(store.prepare({ provider: "acme", connection: "default" }));
+    expect([code, message]).toEqual(["store", expect.stringContaining("ENOSPC")]);
+    expect(tree(join(disk, "connections"))).toEqual(["default@acme.json"]); // nor does the attempt take room
+    fill(8 * PAGE);
+    await store.prepare({ provider: "acme", connection: "default" });
+    expect(tree(join(disk, "locks"))).toEqual(expect.arrayContaining(["@acme", "default@acme"]));
   });
 
   test("through the binary: a refresh and a login end with exit 74 and cost nothing that was kept", async () => {

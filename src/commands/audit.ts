@@ -44,10 +44,8 @@ export const audit = command({
   async *flow({ since, last, follow }, ctx) {
     const reader = ctx.audit.reader();
     try {
-      const { entries: all, damaged } = reader.look();
       const from = "at" in since ? since.at : ctx.now().getTime() - since.ago * 1000;
-      const recent = all.filter(({ time }) => Date.parse(time) >= from);
-      const entries = last === 0 ? [] : recent.slice(-last);
+      const { entries, damaged } = reader.look({ from, last });
       if (follow) return yield* following(entries, damaged, reader, ctx);
       return {
         message: messageOf(entries.length),

@@ -1,9 +1,9 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
-import { attempt, exists, writeWhole } from "../store/files.ts";
+import { attempt, exists, makeDirectories, writeWhole } from "../store/files.ts";
 import { command, flag } from "./command.ts";
 import { SCRIPTS, SHELLS, type Shell } from "./completion_scripts.ts";
 
@@ -81,7 +81,7 @@ const quoted = (path: string) => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${pat
 /** Over an older one of ours, and over nothing else. */
 function put(path: string, script: string): void {
   const OURS = /^#.*\bauthline\b/;
-  attempt("write", path, () => mkdirSync(dirname(path), { recursive: true })); // the user's: with the modes that they want
+  attempt("write", path, () => makeDirectories(dirname(path))); // the user's: with the modes that they want
   if (exists(path) && !OURS.test(attempt("read", path, () => readFileSync(path, "utf8")))) {
     throw new Failure("store", `${path} is there, and authline did not write it.`, {
       hint: "Nothing was changed. Move it away and run the command again.",

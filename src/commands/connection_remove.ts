@@ -1,4 +1,4 @@
-import { loginAction } from "../actions.ts";
+import { loginAction, standardOf } from "../actions.ts";
 import { progress } from "../flow.ts";
 import { holdOf } from "../flows/hold.ts";
 import { command, provider } from "./command.ts";
@@ -15,9 +15,9 @@ export const connectionRemove = command({
     try {
       const record = await find(provider, name, ctx);
       if (!record) throw await noSuch(provider, name, ctx);
+      const standard = await standardOf(provider, false, ctx);
       await ctx.store.remove(provider, name);
       yield progress("store", "done", `The credential of ${name}@${provider} is deleted from this machine.`);
-      const standard = await ctx.store.standard(provider);
       const isDead = "revoked" in record && record.revoked;
       return {
         message: `${name}@${provider} is forgotten.`,

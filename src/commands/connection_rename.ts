@@ -11,7 +11,7 @@ import { type Outcome, progress } from "../flow.ts";
 import { holdOf } from "../flows/hold.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Lock } from "../store/lock.ts";
-import type { Connection, ConnectionView } from "../store/record.ts";
+import { type Connection, type ConnectionView, isCopy } from "../store/record.ts";
 import { command, provider } from "./command.ts";
 import { name, noSuch, tokenAction, viewOf } from "./connection.ts";
 
@@ -27,14 +27,17 @@ export const connectionRename = command({
     try {
       // Always in the same order: else two renames could wait for each other.
       for (const connection of [from, to].sort()) locks.push(yield* holdOf({ provider, connection }, ctx));
+      await ctx.store.standard(provider); // one that cannot be read could not be moved along: before anything is copied
       const record = await ctx.store.connection(provider, from);
       const there = await ctx.store.glance(provider, to);
       if (!record && there?.renamed_from === from) return renamed(there, await ctx.store.standard(provider)); // by a run before
       if (!record) throw await noSuch(provider, from, ctx);
       if (there && !isCopy(there, record)) throw taken(provider, to);
       if (!there || there.updated_at <= record.updated_at) await copy(record, to, ctx);
-      if ((await ctx.store.standard(provider)) === from) await ctx.store.setStandard(provider, to);
-      await ctx.store.remove(provider, from);
+      await ctx.store.setStandard(provider, to, from);
+      const now = await ctx.store.glance(provider, from);
+      // A login does not wait for its turn for ever (keep.ts): what it has put there is not what was copied.
+      if (now?.updated_at === record.updated_at) await ctx.store.remove(provider, from);
       yield progress("store", "done", `The credential of ${from}@${provider} is called ${to}@${provider} now.`);
       return renamed({ ...record, connection: to }, await ctx.store.standard(provider));
     } finally {
@@ -50,10 +53,6 @@ export const connectionRename = command({
     }
   },
 });
-
-/** What an earlier run left that was killed. A login under the old name since then would have begun a record of its own. */
-const isCopy = (there: ConnectionView, record: ConnectionView) =>
-  there.renamed_from === record.connection && there.created_at === record.created_at;
 
 /** That the answer to a refresh may be lost is known first: without its record that says nothing yet. */
 async function copy(record: Connection, to: string, ctx: Context): Promise<void> {

@@ -1,4 +1,4 @@
-import { loginAction, sessionActions, trySoon } from "../actions.ts";
+import { loginAction, sessionActions, standardOf, trySoon } from "../actions.ts";
 import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Asked, Plan } from "../flows/plan.ts";
@@ -56,8 +56,9 @@ export const login = command({
     let standard = "default";
     const done = new AbortController();
     try {
-      warnings.push(...(await ctx.store.prepare()));
-      standard = await ctx.store.standard(args.provider);
+      standard = await standardOf(args.provider, args.connection === undefined, ctx);
+      const { provider, connection = standard } = args;
+      warnings.push(...(await ctx.store.prepare({ provider, connection })));
       const { planOf } = await import("../flows/plan.ts");
       const plan = await planOf(args, ctx);
       if (isForNobody(plan)) {

@@ -1,4 +1,4 @@
-import { loginAction, whose } from "../actions.ts";
+import { loginAction, standardOf, whose } from "../actions.ts";
 import { connectionOption } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
@@ -6,8 +6,9 @@ import { about, type Flow, progress } from "../flow.ts";
 import { holdOf } from "../flows/hold.ts";
 import type { DataOf } from "../protocol/data.ts";
 import { asFailure, Failure, type Warning } from "../protocol/failure.ts";
-import { tokenInEnv } from "../providers/environment.ts";
-import type { Connection } from "../store/record.ts";
+import { tokenSeen } from "../providers/environment.ts";
+import { failureWith } from "../result.ts";
+import { type Connection, recordStatus } from "../store/record.ts";
 import { command, flag, provider } from "./command.ts";
 
 type SignedOut = DataOf<"logout">["connections"][number];
@@ -26,26 +27,50 @@ export const logout = command({
     if (all && connection !== undefined) {
       throw new Failure("usage", "--all and --connection contradict each other.", { hint: "Give one of them." });
     }
-    const standard = await ctx.store.standard(provider);
+    const standard = await standardOf(provider, !all && connection === undefined, ctx);
     const names = all
       ? (await ctx.store.connections(provider)).map(({ connection }) => connection)
       : [connection ?? standard];
     if (names.length === 0) await mustBeKnown(provider, ctx);
     const warnings: Warning[] = [];
     const connections: SignedOut[] = [];
+    let failure: Failure | undefined; // the first one
     for (const name of names) {
-      connections.push(yield* about({ provider, connection: name }, signOut(provider, name, standard, warnings, ctx)));
-      const given = tokenInEnv(provider, name, name === standard, ctx);
-      if (given) warnings.push({ code: "token_in_env", message: `${given.name} still holds a token: unset it.` });
+      const who = { provider, connection: name };
+      try {
+        connections.push(yield* about(who, signOut(provider, name, standard, warnings, ctx)));
+      } catch (error) {
+        ctx.signal.throwIfAborted();
+        if (!all || !(error instanceof Failure)) throw error;
+        if (error.code === "not_found") connections.push(goneBefore(who));
+        else {
+          failure ??= error;
+          const message = `${name}@${provider} may still be signed in: ${error.message}`;
+          warnings.push({ code: "logout_failed", message });
+        }
+      }
+      const given = tokenSeen(provider, name, name === standard, ctx);
+      if (given.problem) warnings.push({ code: "token_in_env", message: given.problem });
+      if (given.name) warnings.push({ code: "token_in_env", message: `${given.name} still holds a token: unset it.` });
     }
-    return { message: summary(provider, connections), warnings, data: { connections } };
+    if (failure && connections.length === 0) throw failureWith(warnings, failure);
+    return { message: summary(provider, connections, names.length), warnings, data: { connections } };
   },
 });
 
-function summary(provider: string, connections: SignedOut[]): string {
-  const [first, second] = connections;
+/** Somebody else was faster, which is what was wanted. */
+const goneBefore = (who: Pick<SignedOut, "provider" | "connection">): SignedOut => ({
+  ...who,
+  record_status: "absent",
+  steps: [{ step: "local_record", state: "skipped", reason: "not_found" }],
+});
+
+function summary(provider: string, connections: SignedOut[], all: number): string {
+  const [first] = connections;
   if (!first) return `Nobody was signed in to ${provider}.`;
-  if (second) return `Signed out of ${connections.length} connections of ${provider}.`;
+  const count = connections.filter(({ record_status }) => record_status === "absent").length;
+  if (count < all) return `Signed out of ${count} of ${all} connection${all === 1 ? "" : "s"} of ${provider}.`;
+  if (count > 1) return `Signed out of ${count} connections of ${provider}.`;
   const elsewhere = first.sign_out_url ? ` To end the session in the browser too, open ${first.sign_out_url}` : "";
   return `Signed out of ${provider}.${elsewhere}`;
 }
@@ -70,6 +95,17 @@ async function* signOut(
       });
     }
     const steps = record ? yield* atServer(record, warnings, ctx) : [];
+    const newer = record && (await newerThan(record, ctx));
+    if (newer) {
+      const message = `Somebody signed in to ${whose(provider, name)} again meanwhile: that sign-in is left as it is.`;
+      warnings.push({ code: "signed_in_again", message });
+      const record_status = recordStatus(newer, ctx.now());
+      return {
+        ...who,
+        record_status,
+        steps: [...steps, { step: "local_record", state: "skipped", reason: "changed" }],
+      };
+    }
     await ctx.store.remove(provider, name);
     yield progress("store", "done", `The credential of ${name}@${provider} is deleted from this machine.`);
     return {
@@ -81,6 +117,12 @@ async function* signOut(
   } finally {
     lock.release();
   }
+}
+
+/** A login waits for the lock, but not for ever (keep.ts), and the server may have taken its time: only what was read goes. */
+async function newerThan({ provider, connection, updated_at }: Connection, { store }: Context) {
+  const now = await store.glance(provider, connection);
+  return now?.updated_at === updated_at ? undefined : now;
 }
 
 /** What becomes of a step that fails is said; the logout goes on. */

@@ -4,13 +4,14 @@
  *
  * Rules: only where an agent has a folder already; a file that says something else is left alone without --force.
  */
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { DataOf } from "../protocol/data.ts";
 import { Failure } from "../protocol/failure.ts";
+import { makeDirectories } from "../store/files.ts";
 import { command, flag } from "./command.ts";
 
 const NAME = "authline";
@@ -92,7 +93,7 @@ function put(text: string, path: string, force: boolean): Installed[number] {
     const there = textOf(path);
     if (there === text) return { path, state: "unchanged" };
     if (there !== undefined && !force) return { path, state: "differs" };
-    mkdirSync(dirname(path), { recursive: true });
+    makeDirectories(dirname(path));
     const part = `${path}.part`;
     writeFileSync(part, text);
     renameSync(part, path);

@@ -1,9 +1,9 @@
-import { loginAction } from "../actions.ts";
+import { loginAction, standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { ConnectionStatus } from "../protocol/data.ts";
-import { asFailure } from "../protocol/failure.ts";
-import { tokenInEnv } from "../providers/environment.ts";
+import { asFailure, type Warning } from "../protocol/failure.ts";
+import { tokenSeen } from "../providers/environment.ts";
 import { type ConnectionView, recordStatus } from "../store/record.ts";
 import type { Unreadable } from "../store/store.ts";
 import { command, optionalProvider } from "./command.ts";
@@ -16,31 +16,32 @@ export const status = command({
 
   async *flow({ provider }, ctx) {
     const stored = (await ctx.store.connections(provider)).map((record) => describe(record, ctx.now()));
-    const given = await fromEnv(provider, stored, ctx);
+    const warnings: Warning[] = [];
+    const given = await fromEnv(provider, stored, warnings, ctx);
     // A token in the environment is what `token` hands out, whatever is stored under the name.
     const connections = [...stored.filter((one) => !given.some((other) => isSame(one, other))), ...given].sort(byName);
     if (provider !== undefined && connections.length === 0) {
       const { definitionOf } = await import("../providers/lookup.ts");
       definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
-      const connection = await ctx.store.standard(provider);
-      connections.push({ provider, connection, record_status: "absent" });
+      const connection = await standardOf(provider, false, ctx);
+      if (connection) connections.push({ provider, connection, record_status: "absent" });
     }
     const usable = connections.filter(({ record_status }) => USABLE.has(record_status));
     const needy = connections.filter(({ record_status, problem }) => !USABLE.has(record_status) && !problem);
     const actions = needy.slice(0, 5).map(async ({ provider, connection }) => {
-      return loginAction(provider, connection, await ctx.store.standard(provider));
+      return loginAction(provider, connection, await standardOf(provider, false, ctx));
     });
     const { key, fault } = keyInUse(ctx);
     const problems = [...connections.flatMap(({ problem }) => problem ?? []), ...(fault ? [fault.message] : [])];
     return {
       message:
-        connections.length === 0
-          ? "Nobody is signed in anywhere."
-          : provider !== undefined && connections.every(({ record_status }) => record_status === "absent")
-            ? `Nobody is signed in to ${provider}.`
+        provider !== undefined && connections.every(({ record_status }) => record_status === "absent")
+          ? `Nobody is signed in to ${provider}.`
+          : connections.length === 0
+            ? "Nobody is signed in anywhere."
             : `${usable.length} of ${connections.length} connection${connections.length === 1 ? "" : "s"} can be used.`,
       data: { connections, ...defined({ key }) },
-      warnings: problems.map((message) => ({ code: "unreadable", message })),
+      warnings: [...problems.map((message) => ({ code: "unreadable", message })), ...warnings],
       next_actions: await Promise.all(actions),
     };
   },
@@ -73,20 +74,34 @@ function describe(record: ConnectionView | Unreadable, now: Date): ConnectionSta
 async function fromEnv(
   asked: string | undefined,
   stored: ConnectionStatus[],
+  warnings: Warning[],
   ctx: Context,
 ): Promise<ConnectionStatus[]> {
   const { builtInNames } = await import("../providers/lookup.ts");
   const providers = asked ? [asked] : new Set([...stored.map(({ provider }) => provider), ...builtInNames()]);
   const given: ConnectionStatus[] = [];
   for (const provider of providers) {
-    const standard = await ctx.store.standard(provider);
+    const standard = await shownStandard(provider);
     const names = stored.filter((one) => one.provider === provider).map(({ connection }) => connection);
-    for (const connection of new Set([standard, ...names])) {
-      if (!tokenInEnv(provider, connection, connection === standard, ctx)) continue;
-      given.push({ provider, connection, record_status: "connected", source: "env" });
+    for (const connection of new Set([...(standard === undefined ? [] : [standard]), ...names])) {
+      const { name, problem } = tokenSeen(provider, connection, connection === standard, ctx);
+      if (problem) warnings.push({ code: "token_in_env", message: problem });
+      if (name) given.push({ provider, connection, record_status: "connected", source: "env" });
     }
   }
   return given;
+
+  /** What is known of the connections is told even where the default cannot be read. */
+  async function shownStandard(provider: string): Promise<string | undefined> {
+    try {
+      return await ctx.store.standard(provider);
+    } catch (error) {
+      const { code, message } = asFailure(error);
+      if (code !== "store") throw error;
+      warnings.push({ code: "unreadable", message });
+      return undefined;
+    }
+  }
 }
 
 /** What is known of the connections is told even where the list of keys cannot be read. */

@@ -1,4 +1,4 @@
-import { loginAction, loginCommand, whose } from "../actions.ts";
+import { loginAction, loginCommand, standardOf, whose } from "../actions.ts";
 import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
@@ -36,7 +36,7 @@ export const token = command({
   ],
 
   async *flow({ provider, connection: asked, "min-ttl": minTtl, refresh: force }, ctx) {
-    const standard = await ctx.store.standard(provider);
+    const standard = await standardOf(provider, asked === undefined, ctx);
     const name = asked ?? standard;
     const given = tokenInEnv(provider, name, name === standard, ctx);
     if (given) return handedThrough(provider, name, given);
@@ -74,7 +74,7 @@ export const token = command({
           throw new Failure(error.code, error.message, { ...error.details, ...again });
         }
         // A server's bad moment must not cost a token that is still good, unless a fresh one was asked for by name.
-        if (force || timeToLive(stored, ctx.now()) <= 0 || !error.retryable) throw error;
+        if (force || timeToLive(stored, ctx.now()) <= 0 || !isPassing(error)) throw error;
         warnings.push({ code: "refresh_failed", message: `${error.message} The stored token is handed out as it is.` });
       }
     } else if (wanted) {
@@ -97,6 +97,10 @@ export const token = command({
     }
   },
 });
+
+/** A server that is down, or in whose place somebody else has answered; not one that has refused in so many words. */
+const isPassing = ({ code, retryable, details }: Failure) =>
+  retryable || (code === "provider" && details.oauth_error === undefined);
 
 function handedOut(record: Connection, refreshed: boolean, warnings: Warning[], ctx: Context): Outcome<"token"> {
   const { provider, connection, account, token_type, scope, expires_at, secrets } = record;

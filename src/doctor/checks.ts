@@ -1,4 +1,5 @@
 /** What is checked, in order: what a later check builds on comes first. */
+import { audit } from "./audit.ts";
 import type { Check } from "./check.ts";
 import { home, modes, store } from "./home.ts";
 import { key, keyring } from "./key.ts";
@@ -19,6 +20,7 @@ export const checks: readonly Check[] = [
   { check: "refreshes", run: refreshes },
   { check: "locks", run: locks },
   { check: "sessions", run: sessions },
+  { check: "audit", run: audit },
   { check: "issuers", about: "Asking the servers.", run: issuers },
   { check: "clock", run: clock },
   { check: "proxy", run: proxy },

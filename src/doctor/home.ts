@@ -10,10 +10,9 @@ import {
   statfsSync,
   statSync,
 } from "node:fs";
-import { userInfo } from "node:os";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import type { Context } from "../context.ts";
-import { exists, writeWhole } from "../store/files.ts";
+import { exists, ownUid, writeWhole } from "../store/files.ts";
 import { codeOf, counted, type Finding, failed, failedBy, ok, skipped, warning } from "./check.ts";
 
 /** What is ours below it. Anything else that stands there is somebody else's business. */
@@ -23,17 +22,44 @@ const OUR_FILES = /^((config|keys)\.json|audit(\.\d+)?\.ndjson)$/;
 const ROOM_TO_WRITE = 16 * 1024 * 1024;
 const FILES_TO_MAKE = 100;
 
-/** As root one may be in the home of somebody else, and should not make it one's own. */
-export const makeOurs = (path: string): string[] | undefined => {
-  const { uid } = userInfo();
-  return uid > 0 ? ["sudo", "chown", "-R", String(uid), path] : undefined;
-};
+const CHOOSE = "Choose another AUTHLINE_HOME.";
+
+/** AUTHLINE_HOME may name any directory by mistake: owners, modes and files are for us to change only where we have lived. */
+export const isOurs = (home: string) => ["keys.json", "connections"].some((name) => isThere(join(home, name)));
+
+/**
+ * What gives us back what we may not read or write. As root one may be in the home of somebody else, and should not make it
+ * one's own.
+ */
+export function regain(path: string, home: string): string[] | undefined {
+  const us = ownUid();
+  if (us <= 0) return undefined;
+  if (ownerAbove(path) !== us) return isOurs(home) ? ["sudo", "chown", "-R", String(us), home] : undefined;
+  if (isOurs(home)) return ["chmod", "-R", "u+rwX", home];
+  return path === home ? ["chmod", "u+rwx", home] : undefined; // nobody can look into it before that
+}
+
+/** Of a file, or of the directory that hides it. */
+function ownerAbove(path: string): number | undefined {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      return statSync(at).uid;
+    } catch {
+      if (dirname(at) === at) return undefined;
+    }
+  }
+}
 
 /** Neither lost nor in the way: into the home, under a name that says where it was. */
-export const moveAway = (path: string, home: string): string[] => [
-  ...["mv", "-n", path],
-  join(home, relative(home, path).replaceAll(sep, "-")),
-];
+export const moveAway = (path: string, home: string): string[] | undefined =>
+  isOurs(home) ? ["mv", "-n", path, freeName(join(home, relative(home, path).replaceAll(sep, "-")))] : undefined;
+
+/** `mv -n` does nothing where something is in the way. */
+export function freeName(path: string): string {
+  let [free, number] = [path, 0];
+  while (isThere(free)) free = `${path}.${++number}`;
+  return free;
+}
 
 export function home({ surroundings: { home }, env }: Context): Finding[] {
   const subject = home;
@@ -48,7 +74,8 @@ export function home({ surroundings: { home }, env }: Context): Finding[] {
       return [failed(`${home} is a link to ${target}, which is not there.`, { subject, fix })];
     }
     if (!stats.isDirectory()) {
-      const fix = ["mv", "-n", home, `${home}.moved`];
+      if (env("AUTHLINE_HOME")) return [failed(`${where}, is not a directory. ${CHOOSE}`, { subject })];
+      const fix = ["mv", "-n", home, freeName(`${home}.moved`)];
       return [failed(`${where}, is not a directory.`, { subject, fix })];
     }
     const found = [...ownerOf(home, stats), ...roomIn(home)];
@@ -66,10 +93,12 @@ function whyThere(home: string, env: Context["env"]): string {
 }
 
 function ownerOf(home: string, { uid }: Stats): Finding[] {
-  const us = userInfo().uid;
-  if (us < 0 || us === uid) return []; // Windows has no such numbers
-  const advice = us === 0 ? " Run authline as that user, without sudo." : "";
-  return [warning(`${home} belongs to another user (${uid}).${advice}`, { subject: home, fix: makeOurs(home) })];
+  const us = ownUid();
+  if (us < 0 || us === uid) return [];
+  const fix = regain(home, home);
+  const advice = us === 0 ? "Run authline as that user, without sudo." : fix ? "" : CHOOSE;
+  const message = `${home} belongs to another user (${uid}). ${advice}`.trim();
+  return [warning(message, { subject: home, fix })];
 }
 
 function roomIn(home: string): Finding[] {
@@ -104,16 +133,20 @@ export function modes({ surroundings: { home, platform } }: Context): Finding[] 
   const { mode } = statSync(home);
   if (mode & OTHERS_WRITE) {
     const message = `Other users can put files into ${home} (mode ${octal(mode)}).`;
-    found.push(failed(message, { subject: home, fix: ["chmod", "go-w", home] }));
+    const how = isOurs(home) ? { fix: ["chmod", "go-w", home] } : {};
+    found.push(failed(how.fix ? message : `${message} ${CHOOSE}`, { subject: home, ...how }));
   }
   try {
     for (const name of readdirSync(home)) {
       if (!ROOMS.some((room) => room === name) && !OUR_FILES.test(name)) continue;
       const open = [...openIn(join(home, name))];
-      if (open.length > 0) found.push(openFinding(join(home, name), open));
+      if (open.length === 0) continue;
+      const { fix, ...finding } = openFinding(join(home, name), open);
+      found.push(isOurs(home) ? { fix, ...finding } : finding);
     }
   } catch (error) {
-    found.push(failed(`${home} cannot be looked into (${codeOf(error)}).`, { subject: home, fix: makeOurs(home) }));
+    const { path = home } = error as NodeJS.ErrnoException;
+    found.push(failed(`${path} cannot be looked into (${codeOf(error)}).`, { subject: path, fix: regain(path, home) }));
   }
   return found.length > 0 ? found : [ok("Nobody else can read or change what is kept.")];
 }
@@ -165,8 +198,8 @@ export function store({ surroundings: { home } }: Context): Finding[] {
     const code = codeOf(error) ?? "";
     const fixes: Record<string, string[] | undefined> = {
       ENOSPC: ["df", "-h", directory],
-      EACCES: makeOurs(home),
-      EPERM: makeOurs(home),
+      EACCES: regain(directory, home),
+      EPERM: regain(directory, home),
     };
     return [failedBy(error, { subject: directory, fix: fixes[code] })];
   } finally {
@@ -178,18 +211,18 @@ function canBeMade(home: string): Finding {
   let above = dirname(home);
   while (!isThere(above) && dirname(above) !== above) above = dirname(above);
   if (!isDirectory(above)) {
-    return failed(`${home} cannot be made: ${above} is not a directory.`, { subject: above });
+    return failed(`${home} cannot be made: ${above} is not a directory. ${CHOOSE}`, { subject: above });
   }
   try {
     accessSync(above, constants.W_OK | constants.X_OK);
     return ok(`${home} can be made when it is needed.`);
   } catch (error) {
-    const fix = makeOurs(above)?.filter((word) => word !== "-R");
-    return failed(`${home} cannot be made: ${above} cannot be written to (${codeOf(error)}).`, { subject: above, fix });
+    const message = `${home} cannot be made: ${above} cannot be written to (${codeOf(error)}).`;
+    return failed(`${message} ${CHOOSE}`, { subject: above });
   }
 }
 
-function isThere(path: string): boolean {
+export function isThere(path: string): boolean {
   try {
     return exists(path);
   } catch {

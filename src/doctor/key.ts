@@ -1,10 +1,11 @@
 /** The keys that everything is sealed with, and the OS keyring. */
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import type { Context } from "../context.ts";
 import { PLACES } from "../store/key_places.ts";
 import type { KeyList } from "../store/keys.ts";
 import { counted, type Finding, failed, failedBy, type Known, ok, skipped, warning } from "./check.ts";
+import { regain } from "./home.ts";
 
 export async function key(ctx: Context, known: Known): Promise<Finding[]> {
   try {
@@ -15,7 +16,7 @@ export async function key(ctx: Context, known: Known): Promise<Finding[]> {
     return [main, ...unfinished(list), ...unlisted(list, ctx)];
   } catch (error) {
     known.keyProblem = true;
-    return [failedBy(error, { fix: closing(undefined, ctx) })];
+    return [failedBy(error, { fix: unsetting(ctx) ?? closing(undefined, ctx) ?? regaining(error, ctx) })];
   }
 }
 
@@ -43,9 +44,22 @@ async function asListed(list: KeyList, given: string | undefined, ctx: Context, 
     known.keyProblem = true;
     if (!current) return failed("keys.json names no key that is in use.", { subject: "keys.json" });
     const isAnother = given !== undefined && !list.keys.some(({ id }) => id === given);
-    const fix = isAnother && current.source !== "env" ? ["unset", "AUTHLINE_KEY", "AUTHLINE_KEY_FILE"] : undefined;
-    return failedBy(error, { fix: fix ?? closing(list, ctx) });
+    const fix = isAnother ? unsetting(ctx) : undefined;
+    return failedBy(error, { fix: fix ?? closing(list, ctx) ?? regaining(error, ctx) });
   }
+}
+
+/** The store has its key elsewhere, and a variable is in its way. */
+function unsetting({ keys, env }: Context): string[] | undefined {
+  const sources = sourcesOf(keys);
+  const set = ["AUTHLINE_KEY", "AUTHLINE_KEY_FILE"].filter((name) => env(name));
+  return !sources || sources.includes("env") || set.length === 0 ? undefined : ["unset", ...set];
+}
+
+/** A key of ours that we may not read. */
+function regaining(error: unknown, { surroundings: { home } }: Context): string[] | undefined {
+  const { code, path = "" } = (error as { details?: { cause?: NodeJS.ErrnoException } }).details?.cause ?? {};
+  return code === "EACCES" && path.startsWith(home + sep) ? regain(path, home) : undefined;
 }
 
 /** A file with a key that others can read is not used. */
@@ -68,14 +82,17 @@ const modeOf = (path: string) => {
 function unfinished({ keys }: KeyList): Finding[] {
   if (keys.length < 2) return [];
   const message = `A change of the key was begun and has not come to its end: ${counted(keys.length, "key")} are in use.`;
-  return [warning(message, { fix: ["authline", "store", "rekey"] })];
+  // A variable holds one key: the other one comes from a file.
+  const given = keys.filter(({ source, retired }) => source === "env" && !retired);
+  if (given.length < 2) return [warning(message, { fix: ["authline", "store", "rekey"] })];
+  const command = "AUTHLINE_KEY=<old> authline store rekey --to env --key-from file:<new>";
+  return [warning(`${message} Both are given from outside; go on with both: ${command}`)];
 }
 
 function unlisted({ keys }: KeyList, { surroundings: { home } }: Context): Finding[] {
   const directory = join(home, "keys");
-  const files = modeOf(directory) === undefined ? [] : readdirSync(directory);
   const isListed = (file: string) => keys.some(({ id }) => id === file);
-  return files
+  return namesIn(directory)
     .filter((file) => /^[0-9a-f]{16}$/.test(file) && !isListed(file))
     .map((file) => join(directory, file))
     .map((path) =>
@@ -84,6 +101,14 @@ function unlisted({ keys }: KeyList, { surroundings: { home } }: Context): Findi
         fix: ["rm", "-i", path],
       }),
     );
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // not there; or told by another check
+  }
 }
 
 /** Where the key is kept there, the check before has just asked it. */

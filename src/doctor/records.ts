@@ -3,8 +3,9 @@ import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Context } from "../context.ts";
 import { recordsIn } from "../store/files.ts";
+import { isCopy } from "../store/record.ts";
 import { capped, codeOf, counted, type Finding, failedBy, type Known, listed, ok, warning } from "./check.ts";
-import { isDirectory, makeOurs, moveAway } from "./home.ts";
+import { isDirectory, isOurs, moveAway, regain } from "./home.ts";
 
 interface Kind {
   room: string;
@@ -44,7 +45,7 @@ export async function records(ctx: Context, { keyProblem = false }: Known): Prom
     ctx.config.read();
   } catch (error) {
     const { path } = ctx.config;
-    wrong.push(failedBy(error, { subject: path, fix: ["mv", "-n", path, `${path}.moved`] }));
+    wrong.push(unreadable(error, path, home));
   }
   for (const { room, what, read } of KINDS) {
     const directory = join(home, room);
@@ -59,10 +60,26 @@ export async function records(ctx: Context, { keyProblem = false }: Known): Prom
     }
     if (good > 0) counts.push(counted(good, what));
   }
+  wrong.push(...(await twins(ctx)));
   const done = keyProblem ? "can be read, and not opened: there is no key" : "can be read and opened";
   const sum = counts.length === 0 ? "There are none that can be read." : `${listed(counts)} ${done}.`;
   if (wrong.length > 0) return [...(counts.length > 0 ? [ok(sum)] : []), ...capped(wrong)];
   return [ok(counts.length === 0 ? "There are none yet." : sum)];
+}
+
+/** What a rename that was cut off has left under two names. Records that cannot be read are told by now. */
+async function twins({ store }: Context): Promise<Finding[]> {
+  const all = (await store.connections().catch(() => [])).flatMap((each) => ("problem" in each ? [] : [each]));
+  const byName = new Map(all.map((each) => [`${each.connection}@${each.provider}`, each]));
+  return all.flatMap((copy) => {
+    const { provider, connection, renamed_from } = copy;
+    const original = byName.get(`${renamed_from}@${provider}`);
+    if (!original || !isCopy(copy, original)) return [];
+    return warning(`The rename of ${renamed_from}@${provider} to ${connection} was cut off: both are there.`, {
+      subject: `${connection}@${provider}`,
+      fix: ["authline", "connection", "rename", provider, original.connection, connection],
+    });
+  });
 }
 
 function namesIn(directory: string, wrong: Finding[], home: string): string[] {
@@ -78,7 +95,7 @@ function namesIn(directory: string, wrong: Finding[], home: string): string[] {
 /** Moved away it is neither lost nor in the way; what may not be read is only to be given back to us. */
 function unreadable(error: unknown, path: string, home: string): Finding {
   const isDenied = ["EACCES", "EPERM"].includes(codeOf(error) ?? "");
-  return failedBy(error, { subject: path, fix: isDenied ? makeOurs(home) : moveAway(path, home) });
+  return failedBy(error, { subject: path, fix: isDenied ? regain(path, home) : moveAway(path, home) });
 }
 
 // --- what is no record -----------------------------------------------------------------------------------------------
@@ -100,6 +117,7 @@ const OLD_MS = 60_000;
 
 export function leftovers({ surroundings: { home } }: Context): Finding[] {
   const found: Finding[] = [];
+  if (!isOurs(home)) return [ok("Nothing here is of our making.")];
   for (const [room, fits] of [...Object.entries(FITTING), ["", /^/] as const]) {
     const directory = join(home, room);
     for (const file of filesIn(directory)) {

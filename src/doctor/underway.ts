@@ -1,5 +1,5 @@
 /** What others are at just now, and what they left when they were cut off. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { naming } from "../actions.ts";
 import type { Context } from "../context.ts";
@@ -51,37 +51,44 @@ async function cutOff({ provider, connection, updated_at, begun_at }: Refreshing
 
 // --- locks -----------------------------------------------------------------------------------------------------------
 
-/** A credential is changed in seconds, or in as long as its server is waited for; a sign-in may take as long as it likes. */
-const LONG_SECONDS = 600;
+/**
+ * From when on a lock is held for long. A credential is changed in seconds, or in as long as its server is waited for: others
+ * give up after a minute and a half. A change of the key may have many records to seal; a sign-in may take as long as it likes.
+ */
+const LONG = { credential: 120, store: 600, patient: Number.POSITIVE_INFINITY };
+/** By how many seconds the clock of another machine may be ahead. */
+const AHEAD_SECONDS = 60;
 
 interface LockPlace {
   path: string;
   what: string;
-  /** Held as long as somebody signs in. */
-  isPatient?: boolean;
+  kind: keyof typeof LONG;
 }
 
 export function locks({ surroundings: { home, self }, now }: Context): Finding[] {
   const held: Finding[] = [];
   let left = 0;
-  for (const { path, what, isPatient } of lockPlaces(home)) {
+  for (const { path, what, kind } of lockPlaces(home)) {
     try {
       const holder = holderOf(path, self);
       if (!holder) continue;
+      const isHere = holder.host === self.host;
+      const who = isHere ? `process ${holder.pid}` : `process ${holder.pid} on ${holder.host.split(" ")[0]}`;
+      if (!isHere && touched(path) - now().getTime() > AHEAD_SECONDS * 1000) {
+        const why = "lies in the future: whether it still has it cannot be told. Set the clocks of both machines.";
+        held.push(warning(`${what} was taken by ${who}, whose last sign of life ${why}`, { subject: path }));
+        continue;
+      }
       if (!holder.holds) {
         left++;
         continue;
       }
-      const isHere = holder.host === self.host;
-      const who = isHere ? `process ${holder.pid}` : `process ${holder.pid} on ${holder.host.split(" ")[0]}`;
       const message = `${what} is held by ${who}, since ${holder.since.toISOString()}.`;
-      const isLong = !isPatient && now().getTime() - holder.since.getTime() > LONG_SECONDS * 1000;
-      const fix = isHere ? ["kill", String(holder.pid)] : undefined;
-      held.push(
-        isLong
-          ? warning(`${message} That is long: others wait for it.`, { subject: path, fix })
-          : ok(message, { subject: path }),
-      );
+      const isLong = now().getTime() - holder.since.getTime() > LONG[kind] * 1000;
+      if (isLong) {
+        const { why, fix } = isHere ? waking(holder.pid) : { why: "others wait for it." };
+        held.push(warning(`${message} That is long: ${why}`, { subject: path, fix }));
+      } else held.push(ok(message, { subject: path }));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       held.push(failed(`${path} cannot be read (${code}).`, { subject: path, fix: ["ls", "-la", path] }));
@@ -93,15 +100,39 @@ export function locks({ surroundings: { home, self }, now }: Context): Finding[]
   return [...capped(byState), ...rest];
 }
 
+/** A stopped process does not even hear that it is to end. */
+function waking(pid: number): { why: string; fix: string[] } {
+  return isStopped(pid)
+    ? { why: "it is stopped, and others wait for it.", fix: ["kill", "-CONT", String(pid)] }
+    : { why: "others wait for it.", fix: ["kill", String(pid)] };
+}
+
+/** proc(5): the state comes after the name, which may hold anything. Nothing is known where there is no /proc. */
+function isStopped(pid: number): boolean {
+  try {
+    return /.*\) T /s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+/** When the claim that counts was made, or last confirmed. */
+function touched(path: string): number {
+  const newest = Math.max(...namesIn(path).map(Number).filter(Number.isInteger));
+  return statSync(join(path, String(newest)), { throwIfNoEntry: false })?.mtimeMs ?? 0; // it may be given back by now
+}
+
 function lockPlaces(home: string): LockPlace[] {
   const [store, sessions] = [join(home, "locks"), join(home, "sessions")];
-  const inStore = namesIn(store).map((name) => ({ path: join(store, name), what: `The lock of ${name}` }));
-  const inSessions = namesIn(sessions).flatMap((name) => {
+  const inStore = namesIn(store).map((name): LockPlace => {
+    return { path: join(store, name), what: `The lock of ${name}`, kind: name.includes("@") ? "credential" : "store" };
+  });
+  const inSessions = namesIn(sessions).flatMap((name): LockPlace[] => {
     const path = join(sessions, name);
     const id = name.replace(/\.\w+$/, "");
-    if (name === "door.lock") return [{ path, what: "The lock for opening sign-ins" }];
-    if (name.endsWith(".lock")) return [{ path, what: `The sign-in ${id}`, isPatient: true }];
-    return name.endsWith(".holder") ? [{ path, what: `The listener of ${id}`, isPatient: true }] : [];
+    if (name === "door.lock") return [{ path, what: "The lock for opening sign-ins", kind: "store" }];
+    if (name.endsWith(".lock")) return [{ path, what: `The sign-in ${id}`, kind: "patient" }];
+    return name.endsWith(".holder") ? [{ path, what: `The listener of ${id}`, kind: "patient" }] : [];
   });
   return [...inStore, ...inSessions].filter(({ path }) => isDirectory(path));
 }

@@ -1,11 +1,13 @@
 /** The end of a login: the credential is stored and read back, and what the login taught is remembered. */
-import { naming } from "../actions.ts";
+import { naming, standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
-import type { Warning } from "../protocol/failure.ts";
+import { Failure, type Warning } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
-import type { Connection, ConnectionView } from "../store/record.ts";
+import { outcomeWith } from "../result.ts";
+import type { Lock } from "../store/lock.ts";
+import type { Connection, ConnectionView, Learned } from "../store/record.ts";
 import { accountName } from "./account.ts";
 import type { GrantRequest } from "./grant.ts";
 import { holdOf } from "./hold.ts";
@@ -27,17 +29,36 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
   const { access_token, refresh_token, id_token, token_type, expires_at, subject } = tokens;
   const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
   const account = await accountName(definition, tokens, ctx);
-  const lock = yield* holdOf({ provider, connection }, ctx); // a refresh of what was there before may be under way
+  const warnings: Warning[] = [];
+  const lock = yield* patientHold(); // a refresh of what was there before may be under way
   try {
     const record = await written();
     yield progress("store", "done", "The credential is stored.");
-    return outcomeOf(record, definition.display_name, await ctx.store.standard(provider));
+    const standard = await standardOf(provider, false, ctx); // a success by now, whatever can be read
+    return outcomeWith(warnings, outcomeOf(record, definition.display_name, standard));
   } finally {
-    lock.release();
+    lock?.release();
+  }
+
+  /**
+   * Undefined where whoever has the lock does not come to an end: it was stopped, most likely. What somebody has just approved
+   * cannot be had again without them, so it is stored all the same. That is sound because a login never builds upon what was
+   * there before, and whoever wakes up with the lock looks before it writes or deletes: a refresh drops its own tokens where
+   * the record has changed (`mustStillBeWanted`), a logout and a rename leave what is not what they have read. What is left
+   * are the milliseconds between that look and the rename of a file; to lose the credential for sure would be worse.
+   */
+  async function* patientHold(): Flow<Lock | undefined> {
+    try {
+      return yield* holdOf({ provider, connection }, ctx);
+    } catch (error) {
+      if (!isLocked(error)) throw error;
+      const message = `${error.message} The sign-in is stored all the same. See who it is: authline doctor`;
+      warnings.push({ code: "lock_ignored", message });
+      return undefined;
+    }
   }
 
   async function written(): Promise<Connection> {
-    const before = await ctx.store.glance(provider, connection);
     const now = ctx.now().toISOString();
     const record: Connection = {
       ...defined({ scope, requested_scope, account, subject, expires_at, quirks: definition.quirks }),
@@ -49,13 +70,13 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
       server: as as Connection["server"],
       client: { client_id, token_endpoint_auth_method },
       token_type,
-      created_at: before?.created_at ?? now,
+      created_at: now, // a credential of its own, and no twin of what a rename may have left
       updated_at: now,
       refreshable: refresh_token !== undefined || flow === "client_credentials",
       secrets: defined({ access_token, refresh_token, id_token, client_secret }),
     };
     const { grants: _, ...definitionTaught } = plan.taught;
-    await ctx.store.learn({
+    await learn({
       v: 1,
       provider,
       // `auto` would never come upon client credentials by itself
@@ -66,7 +87,20 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
     await ctx.store.keep(record); // last: whoever takes over sees by it that all is done
     return record;
   }
+
+  /** Known by name alone is a comfort: that the provider's lock is not to be had must not cost the credential. */
+  async function learn(learned: Learned): Promise<void> {
+    try {
+      await ctx.store.learn(learned);
+    } catch (error) {
+      if (!isLocked(error)) throw error;
+      const message = `What this sign-in taught of ${provider} is not remembered. ${error.message}`;
+      warnings.push({ code: "lock_ignored", message });
+    }
+  }
 }
+
+const isLocked = (error: unknown): error is Failure => error instanceof Failure && error.code === "locked";
 
 /** A list that is cut would say something else. */
 const TOO_MUCH = {

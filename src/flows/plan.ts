@@ -1,5 +1,5 @@
 /** A login before anybody is asked anything: which provider, as which client, for what. Touches no network. */
-import { naming } from "../actions.ts";
+import { naming, standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
@@ -42,7 +42,7 @@ export interface Plan {
 
 export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
   const { provider, flow, issuer, browser, timeout } = asked;
-  const standard = await ctx.store.standard(provider);
+  const standard = await standardOf(provider, asked.connection === undefined, ctx);
   const connection = asked.connection ?? standard;
   const learned = await ctx.store.learned(provider);
   const before = await ctx.store.glance(provider, connection);

@@ -12,14 +12,14 @@ import { type Flow, progress } from "../flow.ts";
 import { Failure, type FailureDetails } from "../protocol/failure.ts";
 import { secretForStored } from "../providers/environment.ts";
 import type { Lock } from "../store/lock.ts";
-import { type Connection, type ConnectionView, recordStatus, timeToLive } from "../store/record.ts";
+import { type Connection, type ConnectionView, isCopy, recordStatus, timeToLive } from "../store/record.ts";
 import { authentication, type Client } from "./client.ts";
 import { redeemClientCredentials } from "./client_credentials.ts";
 import { asking } from "./faults.ts";
 import { lookUntil } from "./hold.ts";
 import { withQuirks } from "./quirks.ts";
 import { type AuthorizationServer, http } from "./server.ts";
-import { type Tokens, tokensFrom } from "./tokens.ts";
+import { type Tokens, tokensFrom, VSCHAR } from "./tokens.ts";
 
 /** The server that issued a credential, and who we were to it: from the record, never from a definition. */
 export function partiesOf(
@@ -96,6 +96,7 @@ export const hasEnded = ({ provider, end }: ConnectionView, details: FailureDeta
 /** The caller has the lock. */
 async function* refreshAlone(connection: Connection, until: number, ctx: Context): Flow<Connection> {
   const { provider, connection: name, updated_at } = connection;
+  await mustBeTheOnlyOne(connection, ctx);
   const before = await ctx.store.interrupted(connection);
   yield before
     ? progress(
@@ -114,6 +115,7 @@ async function* refreshAlone(connection: Connection, until: number, ctx: Context
   const fate: Fate = { lost: before !== undefined };
   try {
     const tokens = yield* redeemPatiently(connection, fate, until, ctx);
+    fate.rotated = undefined;
     fate.lost = true; // until it is stored
     const renewed = renew(connection, tokens, ctx);
     const winner = await mustStillBeWanted(connection, renewed, fate, ctx);
@@ -125,6 +127,7 @@ async function* refreshAlone(connection: Connection, until: number, ctx: Context
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.details.oauth_error === "invalid_grant") return yield* ended(connection, fate, error, ctx);
+    if (fate.rotated !== undefined) await keepRotated(connection, fate, ctx);
     yield progress("refresh", "failed", error.message, { reason: error.code });
     throw error;
   } finally {
@@ -132,9 +135,37 @@ async function* refreshAlone(connection: Connection, until: number, ctx: Context
   }
 }
 
+/** The answer was bad, but the server has replaced the refresh token by it: the new one is kept, and all else as it was. */
+async function keepRotated(connection: Connection, fate: Fate, ctx: Context): Promise<void> {
+  const now = await ctx.store.connection(connection.provider, connection.connection);
+  if (now?.updated_at === connection.updated_at) {
+    const secrets = { ...connection.secrets, refresh_token: fate.rotated };
+    await ctx.store.keep({ ...connection, updated_at: ctx.now().toISOString(), secrets });
+  }
+  fate.lost = false;
+}
+
+/**
+ * A rename that was cut off leaves one refresh token under two names, and to refresh both ends both where it rotates (RFC 9700
+ * §4.14.2). Only the copy knows of the other one, so it is the copy that waits; whoever finishes the rename takes the newer.
+ */
+async function mustBeTheOnlyOne(connection: Connection, { store }: Context): Promise<void> {
+  const { provider, connection: name, renamed_from } = connection;
+  if (renamed_from === undefined) return;
+  const original = await store.glance(provider, renamed_from).catch(() => undefined); // what cannot be read cannot be refreshed
+  if (!original || !isCopy(connection, original)) return;
+  const argv = ["authline", "connection", "rename", provider, original.connection, name];
+  throw new Failure("store", `The rename of ${original.connection}@${provider} to ${name} was cut off half-way.`, {
+    hint: `Finish it: ${argv.join(" ")}`,
+    next_actions: [{ id: "rename", argv, description: "Finish the rename." }],
+  });
+}
+
 /** Whether an answer of the server may have been lost: then it may have replaced the refresh token that we have. */
 interface Fate {
   lost: boolean;
+  /** The refresh token in an answer that nothing else could be made of. */
+  rotated?: string | undefined;
 }
 
 /** The pause in seconds before the first repetition; each one after it is twice as long. */
@@ -147,12 +178,14 @@ async function* redeemPatiently(connection: Connection, fate: Fate, until: numbe
   for (let attempt = 1; ; attempt++) {
     ctx.signal.throwIfAborted();
     try {
-      return await redeem(connection, unstopped);
+      const why =
+        "Cancelled, but for a moment: the answer that is on its way may hold the only token that still works.";
+      return await ctx.holds.during(why, () => redeem(connection, fate, unstopped));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       if (mayBeLost(error)) fate.lost = true;
       const retry_in = Math.max(error.details.retry_after ?? 0, BACKOFF * 2 ** (attempt - 1));
-      if (!error.retryable || ctx.uptime() + retry_in > until) throw error;
+      if (fate.rotated !== undefined || !error.retryable || ctx.uptime() + retry_in > until) throw error;
       yield progress("refresh", "retrying", `${error.message} Trying again.`, {
         attempt,
         retry_in,
@@ -218,17 +251,29 @@ async function mustStillBeWanted(
   throw signedOut(connection);
 }
 
-async function redeem(connection: Connection, ctx: Context): Promise<Tokens> {
+async function redeem(connection: Connection, fate: Fate, ctx: Context): Promise<Tokens> {
   const { as, client } = partiesOf(connection, ctx);
   const { scope, requested_scope, secrets } = connection;
   const { refresh_token } = secrets;
   if (refresh_token === undefined) return redeemClientCredentials({ as, client, scope: requested_scope }, ctx);
   return asking("The token endpoint", async () => {
     const response = await oauth.refreshTokenGrantRequest(as, client, authentication(client), refresh_token, http(ctx));
+    fate.rotated = await refreshTokenIn(response);
     const answer = await oauth.processRefreshTokenResponse(as, client, response);
     // Without the keys for an ID token: to fetch them would keep the new refresh token off the disk for another request.
     return tokensFrom(answer, undefined, { as, scope }, ctx);
   });
+}
+
+/** Before anything else in the answer is looked at: whatever is wrong with that, this is what the server takes next. */
+async function refreshTokenIn(response: Response): Promise<string | undefined> {
+  if (response.status !== 200) return undefined;
+  try {
+    const { refresh_token } = JSON.parse(await response.clone().text());
+    return typeof refresh_token === "string" && VSCHAR.test(refresh_token) ? refresh_token : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What the answer leaves out stays as it was, but for the access token's end. */

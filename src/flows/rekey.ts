@@ -37,6 +37,7 @@ export async function* rekey({ to, given }: Asked, ctx: Context): Flow<Rekeyed> 
     if (!before) throw nothingSealed();
     const target = to ?? entryOf(before).source;
     const brought = target === "env" ? ctx.keys.bring(given) : undefined;
+    await ctx.keys.goBack();
     await ctx.keys.check();
     if (before.keys.length > 1) {
       yield progress("store", "started", "An earlier change of the key was cut off: finishing it.");

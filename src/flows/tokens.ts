@@ -24,7 +24,7 @@ export interface Tokens {
 const CENTURY = 100 * 365 * 24 * 3600;
 
 /** RFC 6749 Appendix A.12 and A.17: what may be put into a header or a shell variable without harm. */
-const VSCHAR = /^[\x20-\x7e]+$/;
+export const VSCHAR = /^[\x20-\x7e]+$/;
 
 interface Reading {
   as: AuthorizationServer;

@@ -5,6 +5,7 @@
  *   AUTHLINE_CLIENT_ID_<PROVIDER>   AUTHLINE_CLIENT_SECRET_<PROVIDER>
  */
 import type { Context } from "../context.ts";
+import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
 
 type Env = Pick<Context, "env">;
@@ -32,6 +33,16 @@ export function tokenInEnv(
     });
   }
   return undefined;
+}
+
+/** For who hands nothing out: what is no token is a word about the variable, and not the end. */
+export function tokenSeen(...what: Parameters<typeof tokenInEnv>): { name?: string; problem?: string } {
+  try {
+    return { ...defined({ name: tokenInEnv(...what)?.name }) };
+  } catch (error) {
+    if (error instanceof Failure) return { problem: error.message };
+    throw error;
+  }
 }
 
 export interface GivenClient {

@@ -1,4 +1,5 @@
 /** Does the work of a session, from the start or from where a killed process left it. */
+import { standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import type { Flow, Outcome } from "../flow.ts";
 import { outcomeOf } from "../flows/keep.ts";
@@ -14,7 +15,7 @@ export async function* drive(clear: SessionClear, ctx: Context): Flow<Outcome<"l
   const { session_id, provider, asked } = clear;
   const stored = await outcomeIn(clear, ctx);
   if (stored) {
-    return outcomeOf(stored, asked.definition.display_name, await ctx.store.standard(provider));
+    return outcomeOf(stored, asked.definition.display_name, await standardOf(provider, false, ctx));
   }
   if (Date.parse(clear.expires_at) <= ctx.now().getTime()) {
     throw new Failure("timeout", "Nobody signed in before the time was up.", { hint: "Sign in again." });

@@ -6,6 +6,7 @@
  *   HOME/locks/<connection>@<provider>/             who may change it   HOME/keys.json, HOME/keys/       see keys.ts
  *   HOME/config.json                                see config.ts
  */
+import { randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
@@ -30,6 +31,9 @@ type Named = Pick<Connection, "provider" | "connection">;
 const fileOf = ({ provider, connection }: Named) => `${connection}@${provider}`;
 const ofProvider = ({ provider }: { provider: string }) => provider;
 const nothing = () => LearnedSecrets(); // what has no secrets
+
+/** More than a credential with long tokens takes; at random, because some file systems make little of what repeats. */
+const PROBE_BYTES = 16 * 1024;
 
 /** `configured`: which connection is meant where the provider has no default of its own. */
 export function fileStore(home: string, keys: Keys, locks: Locks, configured: () => string | undefined): Store {
@@ -65,11 +69,13 @@ export function fileStore(home: string, keys: Keys, locks: Locks, configured: ()
   );
   const lockOf = (named: Named) => locks.take(fileOf(named));
   const providerLock = (provider: string) => locks.take(`@${provider}`);
+  const standardLock = (provider: string) => locks.take(`${provider}.default`);
+  const standard = async (provider: string) => defaults.glance(provider)?.connection ?? configured() ?? "default";
 
   return {
     connection: (provider, connection) => connections.read(fileOf({ provider, connection })),
     glance: async (provider, connection) => connections.glance(fileOf({ provider, connection })),
-    async prepare() {
+    async prepare(whose) {
       for (const name of ["connections", "providers"]) {
         makeDirectory(directory(name));
         sweep(directory(name));
@@ -77,9 +83,13 @@ export function fileStore(home: string, keys: Keys, locks: Locks, configured: ()
       const warnings = await keys.prepare();
       const probe = join(directory("connections"), `.probe-${crypto.randomUUID()}`);
       attempt("write to", directory("connections"), () => {
-        writeFileSync(probe, "", { mode: 0o600 });
-        rmSync(probe);
+        try {
+          writeFileSync(probe, randomBytes(PROBE_BYTES), { mode: 0o600, flush: true });
+        } finally {
+          rmSync(probe, { force: true });
+        }
       });
+      if (whose) for (const lock of [lockOf(whose), providerLock(whose.provider)]) lock?.release(); // they need room too, once
       return warnings;
     },
     async connections(provider) {
@@ -108,8 +118,16 @@ export function fileStore(home: string, keys: Keys, locks: Locks, configured: ()
       refreshes.remove(fileOf({ provider, connection }));
       return wasThere;
     },
-    standard: async (provider) => defaults.glance(provider)?.connection ?? configured() ?? "default",
-    setStandard: (provider, connection) => defaults.write({ v: 1, provider, connection, secrets: {} }),
+    standard,
+    async setStandard(provider, connection, instead) {
+      const lock = await patiently(() => standardLock(provider));
+      try {
+        if (instead !== undefined && (await standard(provider)) !== instead) return;
+        await defaults.write({ v: 1, provider, connection, secrets: {} });
+      } finally {
+        lock.release();
+      }
+    },
     async interrupted(record) {
       const begun = refreshes.glance(fileOf(record));
       return begun?.updated_at === record.updated_at ? begun : undefined;

@@ -19,6 +19,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { userInfo } from "node:os";
 import { dirname, join, sep } from "node:path";
 import Conf from "conf";
 import type * as z from "zod/mini";
@@ -52,6 +53,11 @@ export function recordsIn(directory: string): string[] {
 export function removeRecord({ directory, name }: Place): boolean {
   const path = join(directory, `${name}.json`);
   if (!exists(path)) return false;
+  if (attempt("read", path, () => lstatSync(path, { throwIfNoEntry: false }))?.isDirectory()) {
+    throw new Failure("store", `${path} is a directory, which authline did not make: it is left as it is.`, {
+      hint: "Move it away.",
+    });
+  }
   attempt("delete", path, () => rmSync(path, { force: true })); // somebody else may be faster
   sweep(directory, `${name}.json.tmp-`, 0);
   return true;
@@ -137,9 +143,20 @@ function syncDirectory(path: string): void {
 /** Ours alone; what is above it stays as its owner made it. */
 export function makeDirectory(path: string): void {
   attempt("create", path, () => {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectories(path, 0o700);
     chmodSync(path, 0o700);
   });
+}
+
+/** With all that is above it. Not by `recursive`: where nothing can be made, as under /proc, Node then tries for ever. */
+export function makeDirectories(path: string, mode?: number): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (dirname(path) !== path) makeDirectories(dirname(path), mode);
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST" || !statSync(path).isDirectory()) throw error;
+  }
 }
 
 const HINTS: Record<string, string> = {
@@ -160,5 +177,14 @@ export function attempt<T>(verb: string, path: string, call: () => T): T {
     const why = code ?? (error instanceof SyntaxError ? "it is not JSON" : "unknown reason");
     const hint = HINTS[code ?? ""] ?? "Nothing was changed. Check the file and its permissions.";
     throw new Failure("store", `Cannot ${verb} ${path} (${why}).`, { cause: error, hint });
+  }
+}
+
+/** Windows has no such numbers. A user of a container may have no name there. */
+export function ownUid(): number {
+  try {
+    return userInfo().uid;
+  } catch {
+    return statSync("/proc/self", { throwIfNoEntry: false })?.uid ?? -1;
   }
 }

@@ -3,11 +3,10 @@
  *
  * Rule: a key comes out of its place as it went in, or there is an error, which quotes nothing of it.
  */
-import { readFileSync, rmSync, statSync } from "node:fs";
-import { userInfo } from "node:os";
+import { closeSync, constants, fstatSync, openSync, readSync, rmSync } from "node:fs";
 import { join, sep } from "node:path";
 import { Failure } from "../protocol/failure.ts";
-import { attempt, exists, makeDirectory, writeWhole } from "./files.ts";
+import { attempt, exists, makeDirectory, ownUid, writeWhole } from "./files.ts";
 import type { Keyring } from "./keyring.ts";
 import { KEY_BYTES, type Key, keyOf } from "./seal.ts";
 
@@ -46,11 +45,11 @@ export function keyPlaces(home: string, env: (name: string) => string | undefine
   const directory = join(home, "keys");
   const fileOf = (id: string) => join(directory, id);
 
-  /** Read once: the file may be a pipe. */
-  let read: { key: Key | undefined } | undefined;
+  /** Read once: the file may be a pipe, and one that nothing comes out of is waited for only once. */
+  let read: (() => Key | undefined) | undefined;
   function inEnv(): Key | undefined {
-    read ??= { key: readEnv() };
-    return read.key;
+    read ??= outcomeOf(readEnv);
+    return read();
   }
 
   function readEnv(): Key | undefined {
@@ -115,17 +114,74 @@ function bytesIn(value: string, name: string, code: "config" | "store" = "config
   throw new Failure(code, `${capital(name)} is not a key.`, details);
 }
 
+/** Ends as the first call did, each time. */
+function outcomeOf<T>(call: () => T): () => T {
+  try {
+    const value = call();
+    return () => value;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
+}
+
+/** Longer than any form of a key. */
+const MAX_BYTES = 4096;
+/** Nothing else goes on while a pipe is waited for, not even to be cancelled. */
+const MAX_SECONDS = 8;
+const LOOK_MS = 20;
+
 function textOf(path: string): string {
   return attempt("read", path, () => {
-    const { mode, uid } = statSync(path);
-    // As ssh has it: what another user gave us, a container's secret say, is that user's to close. Windows has no such modes.
-    if (sep === "/" && uid === userInfo().uid && (mode & 0o077) !== 0) {
-      throw new Failure("store", `${path} holds a key and can be read by other users of this machine.`, {
-        hint: `Close it: chmod 600 ${path}`,
-      });
+    const fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    try {
+      mustBeClosed(fd, path);
+      return readFileOrPipe(fd, path);
+    } finally {
+      closeSync(fd);
     }
-    return readFileSync(path, "utf8");
   });
+}
+
+function mustBeClosed(fd: number, path: string): void {
+  const stats = fstatSync(fd);
+  if (!stats.isFile() && !stats.isFIFO()) {
+    throw new Failure("store", `${path} is neither a file nor a pipe.`, NOTHING_CHANGED);
+  }
+  // As ssh has it: what another user gave us, a container's secret say, is that user's to close. Windows has no such modes.
+  if (sep === "/" && stats.uid === ownUid() && (stats.mode & 0o077) !== 0) {
+    throw new Failure("store", `${path} holds a key and can be read by other users of this machine.`, {
+      hint: `Close it: chmod 600 ${path}`,
+    });
+  }
+}
+
+/** A pipe is what <(command) makes of a command. One that nobody writes to is empty, and does not make us wait. */
+function readFileOrPipe(fd: number, path: string): string {
+  const buffer = Buffer.alloc(MAX_BYTES + 1);
+  const deadline = performance.now() + MAX_SECONDS * 1000;
+  for (let length = 0; ; ) {
+    const bytesRead = unlessEmpty(() => readSync(fd, buffer, length, buffer.length - length, null));
+    if (bytesRead === 0) return buffer.toString("utf8", 0, length);
+    length += bytesRead ?? 0;
+    if (length > MAX_BYTES) throw new Failure("store", `${path} is too long for a key.`, NOTHING_CHANGED);
+    if (bytesRead !== undefined) continue;
+    if (performance.now() >= deadline) {
+      throw new Failure("store", `${path} is a pipe, and nothing came within ${MAX_SECONDS} s.`, NOTHING_CHANGED);
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_MS);
+  }
+}
+
+/** Undefined while a pipe has a writer who has not written yet. */
+function unlessEmpty(read: () => number): number | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EAGAIN") return undefined;
+    throw error;
+  }
 }
 
 export const capital = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;

@@ -6,7 +6,8 @@
  *
  * Rules: the first key comes from AUTHLINE_KEY or AUTHLINE_KEY_FILE, else goes into the OS keyring, else into a file; where
  * it is kept is remembered and never changes but by `store rekey`; a key that is listed and cannot be had is an error,
- * never a reason to make another one; a key stays listed while anything may be sealed with it.
+ * never a reason to make another one; a key stays listed while anything may be sealed with it; who gives a key in the
+ * environment has nothing sealed with another one, whatever somebody writes into keys.json.
  */
 import { join } from "node:path";
 import * as z from "zod/mini";
@@ -27,15 +28,18 @@ import type { Keyring } from "./keyring.ts";
 import type { Lock } from "./lock.ts";
 import { type Key, keyIdIn, newKey, seal, unseal } from "./seal.ts";
 
+/** It names a file too, which is deleted some day: it must be no path. */
+const keyId = () => z.string().check(z.regex(/^[0-9a-f]{16}$/));
+
 const KeyList = lazily(() =>
   z.object({
     v: z.literal(1),
     /** Seals what is written from now on. */
-    current: z.string(),
+    current: keyId(),
     /** All that something may still be sealed with; more than one only while they are changed. */
     keys: z.array(
       z.object({
-        id: z.string(),
+        id: keyId(),
         source: z.enum(keySources),
         created_at: timestamp(),
         /** Nothing may be sealed with it any more; it is about to be dropped. */
@@ -79,6 +83,8 @@ export interface Keys {
   bring(given?: string): string;
   /** Every key that something may be sealed with can be had. */
   check(): Promise<void>;
+  /** Before a change that was cut off is finished: back to the environment's key, where that was not to be the new one. */
+  goBack(): Promise<void>;
   /** From now on everything is sealed with a new key; the old ones stay until they are dropped. */
   add(source: KeySource, given?: string): Promise<KeyEntry>;
   /** From now on nothing at all is sealed with an old key. */
@@ -90,7 +96,7 @@ export interface Keys {
 export function keysAt(home: string, outside: Outside): Keys {
   const { places, inEnv, given: keyGiven, fileOf } = keyPlaces(home, outside.env, outside.keyring);
   const known = new Map<string, Key>();
-  /** What was brought along: it is to be listed soon. */
+  /** What whoever changes keys has brought along or made: it is listed, or is to be soon. */
   let brought: string | undefined;
 
   const list = () => readRecord({ directory: home, name: "keys" }, KeyList(), () => "keys")?.record;
@@ -103,7 +109,7 @@ export function keysAt(home: string, outside: Outside): Keys {
     const entry = keys?.keys.find((each) => each.id === id);
     if (!entry) throw new Failure("store", `It is sealed with a key that is not known here (${id}).`, NOTHING_CHANGED);
     const key = await places[entry.source].get(id);
-    if (key?.id !== id) throw missing(entry, key);
+    if (key?.id !== id) throw missing(entry, key, keys);
     known.set(id, key);
     return key;
   }
@@ -111,14 +117,20 @@ export function keysAt(home: string, outside: Outside): Keys {
   /** Somebody who gives a key means that one. */
   function mustNotContradict(keys: KeyList | undefined): void {
     const given = keys && inEnv();
-    if (!given || given.id === brought || keys.keys.some(({ id }) => id === given.id)) return;
-    const current = keys.keys.find(({ id }) => id === keys.current);
-    throw new Failure("store", `${VARIABLE} is another key than the one that the store is sealed with.`, {
-      hint:
-        current?.source === "env"
-          ? "Give the key that it was sealed with. Nothing was changed."
-          : `The key is in ${PLACES[current?.source ?? "file"]}: unset ${VARIABLE}, or go over to it with: authline store rekey --to env`,
-    });
+    if (!given || given.id === brought) return;
+    const entry = keys.keys.find(({ id }) => id === given.id);
+    // Before anything is opened: a token must not be renewed by who cannot keep it.
+    const isOver = entry?.retired && keys.current !== brought && sourceOf(keys) !== "env";
+    if (!entry || isOver) throw contradiction(keys);
+  }
+
+  /** Whoever can write to the directory can list a key of his own and make it the current one. */
+  function idForSealing(list: KeyList): string {
+    const { current, keys } = list;
+    const given = inEnv()?.id;
+    if (given === undefined || [current, brought].includes(given) || brought === current) return current;
+    if (keys.some(({ id, retired }) => id === given && !retired)) return given;
+    throw contradiction(list);
   }
 
   /** Undefined where there is a key by now. */
@@ -165,8 +177,9 @@ export function keysAt(home: string, outside: Outside): Keys {
       await makeFirst();
       return keyForSealing();
     }
+    const id = idForSealing(keys);
     try {
-      return await keyNamed(keys.current, keys);
+      return await keyNamed(id, keys);
     } catch (error) {
       for (const { id, retired } of keys.keys) {
         const key = retired ? undefined : await keyNamed(id, keys).catch(() => undefined);
@@ -219,16 +232,13 @@ export function keysAt(home: string, outside: Outside): Keys {
     async check() {
       for (const { id, retired } of list()?.keys ?? []) if (!retired) await keyNamed(id);
     },
-    async add(source, given) {
-      const key = source === "env" ? broughtAlong(given) : newKey();
-      const before = list();
-      const entry = { id: key.id, source, created_at: outside.now().toISOString() };
-      if (before?.current === key.id) return before.keys.find(({ id }) => id === key.id) ?? entry;
-      await places[source].put(key);
-      publish({ v: 1, current: key.id, keys: [...(before?.keys ?? []).filter(({ id }) => id !== key.id), entry] });
-      known.set(key.id, key);
-      return entry;
+    async goBack() {
+      const keys = list();
+      const given = inEnv()?.id;
+      const isListed = keys?.keys.some(({ id }) => id === given);
+      if (isListed && ![given, brought].includes(keys?.current)) await add("env");
     },
+    add,
     retire() {
       const keys = list();
       const isOld = ({ id, retired }: KeyEntry) => id !== keys?.current && !retired;
@@ -254,6 +264,18 @@ export function keysAt(home: string, outside: Outside): Keys {
     },
   };
 
+  async function add(source: KeySource, given?: string): Promise<KeyEntry> {
+    const key = source === "env" ? broughtAlong(given) : newKey();
+    const before = list();
+    const entry = { id: key.id, source, created_at: outside.now().toISOString() };
+    if (before?.current === key.id) return before.keys.find(({ id }) => id === key.id) ?? entry;
+    await places[source].put(key);
+    publish({ v: 1, current: key.id, keys: [...(before?.keys ?? []).filter(({ id }) => id !== key.id), entry] });
+    known.set(key.id, key);
+    brought = key.id;
+    return entry;
+  }
+
   function broughtAlong(given: string | undefined): Key {
     const key = given === undefined ? inEnv() : keyGiven(given);
     if (!key) throw new Failure("config", `${VARIABLE} is not set.`, { hint: `Set it to ${KEY_FORM}.` });
@@ -261,13 +283,31 @@ export function keysAt(home: string, outside: Outside): Keys {
   }
 }
 
-function missing({ id, source }: KeyEntry, found: Key | undefined): Failure {
+const sourceOf = ({ current, keys }: KeyList) => keys.find(({ id }) => id === current)?.source ?? "file";
+
+function contradiction(keys: KeyList): Failure {
+  const source = sourceOf(keys);
+  return new Failure("store", `${VARIABLE} is another key than the one that the store is sealed with.`, {
+    hint:
+      source === "env"
+        ? "Give the key that it was sealed with. Nothing was changed."
+        : `The key is in ${PLACES[source]}: unset ${VARIABLE}, or go over to it with: authline store rekey --to env`,
+  });
+}
+
+function missing({ id, source }: KeyEntry, found: Key | undefined, list: KeyList | undefined): Failure {
   const why =
     source === "env" && !found
       ? `${VARIABLE} is not set, and the store is sealed with it.`
       : `${capital(PLACES[source])} ${found ? "holds another key than the one" : "no longer holds the key"} that the store is sealed with (${id}).`;
-  return new Failure("store", why, NOTHING_CHANGED);
+  const inEnv = list?.keys.filter((each) => each.source === "env") ?? [];
+  return new Failure("store", why, inEnv.length > 1 ? BOTH_NEEDED : NOTHING_CHANGED);
 }
+
+/** The environment holds one key, and a change from one to another that was cut off needs two. */
+const BOTH_NEEDED = {
+  hint: `Nothing was changed. A change of the key was cut off. Finish it with both: the old key in ${VARIABLE}, and the new one in authline store rekey --to env --key-from file:PATH`,
+};
 
 const inFile = (path: string, problem: string): Warning => ({
   code: "key_in_file",

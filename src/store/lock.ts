@@ -11,7 +11,6 @@
 import {
   existsSync,
   linkSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -23,6 +22,7 @@ import {
 } from "node:fs";
 import { uptime } from "node:os";
 import { join } from "node:path";
+import { makeDirectories } from "./files.ts";
 
 /** Who locks. */
 export interface Self {
@@ -58,7 +58,7 @@ const SILENCE_MS = 60_000;
 
 /** The lock, or undefined while another process has it. */
 export function tryLock(path: string, self: Self): Lock | undefined {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeDirectories(path, 0o700);
   for (let attempt = 0; attempt < 20; attempt++) {
     const top = highest(path);
     if (top > 0 && isHeld(join(path, String(top)), self)) return undefined;
@@ -142,7 +142,7 @@ function isHeld(file: string, self: Self): boolean {
     const { pid, host, start }: Partial<Claim> = JSON.parse(readFileSync(file, "utf8"));
     const touched = statSync(file).mtimeMs;
     if (pid === undefined) return false;
-    if (host !== self.host) return Date.now() - touched < SILENCE_MS;
+    if (host !== self.host) return Math.abs(Date.now() - touched) < SILENCE_MS; // a time to come is no sign of life
     if (!self.isAlive(pid)) return false;
     const now = self.startOf(pid);
     if (start !== undefined && now !== undefined) return start === now;

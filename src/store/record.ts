@@ -119,6 +119,13 @@ export const Refreshing = lazily(() =>
 );
 export type Refreshing = z.infer<ReturnType<typeof Refreshing>>;
 
+/**
+ * Whether the one is what a rename that was cut off has made of the other: the same credential under two names. A login since
+ * then would have begun a record of its own.
+ */
+export const isCopy = (copy: ConnectionView, original: ConnectionView): boolean =>
+  copy.renamed_from === original.connection && copy.created_at === original.created_at;
+
 /** Seconds until the access token ends; Infinity where nobody said that it does. */
 export function timeToLive({ expires_at }: Pick<ConnectionView, "expires_at">, now: Date): number {
   return expires_at ? (Date.parse(expires_at) - now.getTime()) / 1000 : Number.POSITIVE_INFINITY;

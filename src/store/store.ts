@@ -14,7 +14,7 @@ export interface Unreadable {
 /** Every method throws a Failure `store` when the store cannot be read or written. */
 export interface Store {
   /** Makes sure that something can be kept, before anybody is asked to sign in; what is to be known of how. */
-  prepare(): Promise<Warning[]>;
+  prepare(whose?: { provider: string; connection: string }): Promise<Warning[]>;
   connection(provider: string, connection: string): Promise<Connection | undefined>;
   /** Without its secrets, for which no key is needed. */
   glance(provider: string, connection: string): Promise<ConnectionView | undefined>;
@@ -32,7 +32,8 @@ export interface Store {
   remove(provider: string, connection: string): Promise<boolean>;
   /** The connection that is meant where none is named. */
   standard(provider: string): Promise<string>;
-  setStandard(provider: string, connection: string): Promise<void>;
+  /** `instead`: only where this one is meant now, looked up and changed in one go. */
+  setStandard(provider: string, connection: string, instead?: string): Promise<void>;
   /** The refresh of this very record that was begun and of whose end nothing is known. */
   interrupted(connection: ConnectionView): Promise<Refreshing | undefined>;
   begin(refreshing: Refreshing): Promise<void>;

@@ -5,12 +5,17 @@
  * is sealed opens only where, as and beside what it was sealed; what is not secret needs no key; a keyring that is not
  * there, hangs, forgets or dies costs nobody a login.
  */
+import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import {
   chmodSync,
+  closeSync,
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -23,7 +28,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Failure } from "../../src/protocol/failure.ts";
-import { newKey, seal, unseal } from "../../src/store/seal.ts";
+import { keyIdIn, keyOf, newKey, seal, unseal } from "../../src/store/seal.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "../support/authorization-server.ts";
 import { connectionSecrets, keyIn, namesOf, opened, storeAt } from "../support/sealed.ts";
 import { authline, leftovers, type Options, sweep, tempHome } from "../support/spawn.ts";
@@ -124,6 +129,17 @@ function keyFileWith(text: string, mode = 0o600): string {
   return path;
 }
 
+/** What whoever can write to the directory can do: a key of his own seals what is written from now on. */
+function list(source: "file", old: object = {}): string {
+  const { id, bytes } = newKey();
+  mkdirSync(join(home, "keys"), { recursive: true });
+  writeFileSync(join(home, "keys", id), bytes.toString("base64url"), { mode: 0o600 });
+  const { keys } = keyList();
+  const entry = { id, source, created_at: new Date().toISOString() };
+  change(keysJson(), { current: id, keys: [...keys.map((each) => ({ ...each, ...old })), entry] });
+  return id;
+}
+
 // --- a key that cannot be had ----------------------------------------------------------------------------------------
 
 interface Trouble {
@@ -178,6 +194,24 @@ const troubles: Record<string, Trouble> = {
     make: () => ({ AUTHLINE_KEY: KEY }),
     says: /(^|opened\. )AUTHLINE_KEY is another key than the one that the store is sealed with\.$/,
   },
+  "AUTHLINE_KEY_FILE is a directory": {
+    store: "env",
+    make: () => ({ AUTHLINE_KEY_FILE: tempHome() }),
+    says: /(^|opened\. ).* is neither a file nor a pipe\.$/,
+  },
+  "AUTHLINE_KEY_FILE is longer than any key": {
+    store: "env",
+    make: () => ({ AUTHLINE_KEY_FILE: keyFileWith(`${KEY}${" ".repeat(5000)}`) }),
+    says: /(^|opened\. ).* is too long for a key\.$/,
+  },
+  "AUTHLINE_KEY is set, and out of use for a key in a file": {
+    store: "env",
+    make() {
+      list("file", { retired: true });
+      return { AUTHLINE_KEY: KEY };
+    },
+    says: /(^|opened\. )AUTHLINE_KEY is another key than the one that the store is sealed with\.$/,
+  },
   "the key file is gone": {
     store: "file",
     make: () => void rmSync(keyFile()),
@@ -207,6 +241,16 @@ const troubles: Record<string, Trouble> = {
     store: "file",
     make: () => void writeFileSync(keysJson(), readFileSync(keysJson(), "utf8").slice(0, 60)),
     says: /(^|opened\. )Cannot read .*keys\.json \(it is not JSON\)\.$/,
+  },
+  "keys.json names a file as the key in use": {
+    store: "file",
+    make: () => change(keysJson(), { current: "../../precious" }),
+    says: /keys\.json is not a record that authline wrote, .*\(current\)\.$/,
+  },
+  "keys.json lists a file as a key": {
+    store: "file",
+    make: () => change(keysJson(), { keys: [...keyList().keys, { ...keyList().keys[0], id: "../../precious" }] }),
+    says: /keys\.json is not a record that authline wrote, .*\(keys\.1\.id\)\.$/,
   },
   "keys.json is of a newer version": {
     store: "file",
@@ -289,6 +333,53 @@ test("a key that is given is used and not kept", async () => {
   const everything = Object.values(contentOf(home)).join("\n");
   const forms = (["base64", "base64url", "hex"] as const).map((form) => Buffer.from(KEY, "base64").toString(form));
   expect(forms.filter((form) => everything.includes(form.replace(/=+$/, "")))).toEqual([]);
+});
+
+test("a key that is given seals, whichever is the current one", async () => {
+  take("env");
+  const foreign = list("file");
+  const { code } = await login(home, { AUTHLINE_KEY: KEY }, "--connection", "new");
+  expect(code).toBe(0);
+  expect(keyIdIn(readJson(recordFile("new")).sealed)).toBe(keyOf(Buffer.from(KEY, "base64")).id);
+  expect(Object.values(contentOf(join(home, "connections"))).join("\n")).not.toContain(foreign);
+});
+
+describe.skipIf(process.platform === "win32")("a pipe as AUTHLINE_KEY_FILE", () => {
+  let AUTHLINE_KEY_FILE: string;
+  beforeEach(() => {
+    take("env");
+    AUTHLINE_KEY_FILE = join(home, "pipe");
+    execFileSync("mkfifo", ["-m", "600", AUTHLINE_KEY_FILE]);
+  });
+  afterEach(() => rmSync(AUTHLINE_KEY_FILE));
+
+  test("that a command writes to is waited for", async () => {
+    const writer = spawn("sh", ["-c", 'exec 3<>"$PIPE"; sleep 1; echo "$KEY" >&3; sleep 1'], {
+      env: { ...process.env, PIPE: AUTHLINE_KEY_FILE, KEY },
+      stdio: "ignore",
+    });
+    const ended = once(writer, "exit");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const { code, result } = await run(home, ["token", "acme"], { AUTHLINE_KEY_FILE });
+    expect([code, result.data?.source]).toEqual([0, "store"]);
+    await ended;
+  });
+
+  test("that nobody writes to is an error at once, and one that nothing comes out of soon", async () => {
+    const env = { AUTHLINE_KEY_FILE };
+    const alone = await run(home, ["token", "acme"], env);
+    expect([alone.code, alone.result.message]).toEqual([
+      78,
+      expect.stringMatching(/AUTHLINE_KEY_FILE is not a key\.$/),
+    ]);
+
+    const silent = openSync(AUTHLINE_KEY_FILE, "r+");
+    const [token, doctor] = await Promise.all([run(home, ["token", "acme"], env), run(home, ["doctor"], env)]);
+    closeSync(silent);
+    expect([token.code, token.result.message]).toEqual([74, expect.stringMatching(/nothing came within 8 s\.$/)]);
+    for (const { durationMs } of [token, doctor]) expect(durationMs).toBeLessThan(12_000); // it is waited for once
+    expect(doctor.result.phase).toBe("result");
+  });
 });
 
 test("twenty first logins at once make one key, and one of them says where it is", async () => {

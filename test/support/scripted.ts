@@ -16,6 +16,7 @@ import { vi } from "vitest";
 import { auditAt } from "../../src/audit.ts";
 import type { Context } from "../../src/context.ts";
 import type { Callback, Listener, Stray } from "../../src/flows/listener.ts";
+import { newHolds } from "../../src/holds.ts";
 import type { PhaseEvent } from "../../src/protocol/event.ts";
 import { Failure } from "../../src/protocol/failure.ts";
 import { sessionsAt } from "../../src/sessions/sessions.ts";
@@ -153,6 +154,7 @@ export function scripted(scenario: Scenario): Script {
   });
   const context: Context = {
     signal,
+    holds: newHolds(),
     config: { path: "config.json", read: () => ({}), set: async () => {} },
     store,
     keys,
