@@ -195,7 +195,7 @@ const endings: Record<string, Ending & { not?: Partial<Record<Reader, string>> }
     },
     order: /^r$/,
     ...STORE,
-    says: /^Cannot create .*\(ENOTDIR\)\.$/,
+    says: /^Cannot (create|read) .*\(ENOTDIR\)\.$/,
   },
   "the store is lost while somebody signs in": {
     async meanwhile({ challenge, home, approve }) {

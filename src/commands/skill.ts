@@ -77,14 +77,21 @@ export const skill = command({
 /** Throws where no agent has a folder. */
 function foldersOfAgents({ env }: Context): string[] {
   const home = env("HOME") || homedir();
-  const here = AGENTS.map((agent) => join(home, agent)).filter((folder) =>
-    statSync(folder, { throwIfNoEntry: false })?.isDirectory(),
-  );
+  const here = AGENTS.map((agent) => join(home, agent)).filter(isFolder);
   if (here.length > 0) return here.map((folder) => join(folder, "skills"));
   throw new Failure("failed", "No agent has a folder here.", {
     hint: "Name one: authline skill --install ./skills",
     reason: "no_agent",
   });
+}
+
+/** What cannot be looked into is nobody's to write to. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /** Written beside and renamed: an agent never reads half of it. */
@@ -94,8 +101,8 @@ function put(text: string, path: string, force: boolean): Installed[number] {
     if (there === text) return { path, state: "unchanged" };
     if (there !== undefined && !force) return { path, state: "differs" };
     makeDirectories(dirname(path));
-    const part = `${path}.part`;
-    writeFileSync(part, text);
+    const part = `${path}.${crypto.randomUUID()}.part`; // nobody has put a link there
+    writeFileSync(part, text, { flag: "wx" });
     renameSync(part, path);
     return { path, state: "written" };
   } catch (error) {
