@@ -422,6 +422,7 @@ describe("connection rename", () => {
       client: { client_id: "cli" },
       scope: undefined,
       redirectUri: "http://127.0.0.1/callback",
+      extras: {},
       browser: "never",
       taught: {},
       deadline: new Date(Date.now() + 600_000),

@@ -491,9 +491,10 @@ test("a sign-in is stored though another process keeps the lock, and a refresh o
   await ctx.store.keep(old);
   const lock = ctx.store.lock("acme", "default");
   const definition = { name: "acme", display_name: "Acme", issuer: old.server.issuer };
-  const request = { ...old, definition, as: old.server, scope: "openid" } as unknown as GrantRequest;
+  const request = { ...old, definition, extras: {}, as: old.server, scope: "openid" } as unknown as GrantRequest;
   const tokens = { access_token: "new", refresh_token: "new", token_type: "bearer" } as Tokens;
-  const caught = { request, flow: "device_code", tokens, plan: { taught: {} }, continuity: undefined } as const;
+  const grant = { attended: true };
+  const caught = { request, flow: "device_code", grant, tokens, plan: { taught: {} }, continuity: undefined } as const;
   const { warnings } = await lastOf(keep(caught, ctx));
   expect(warnings?.map(({ code }) => code)).toEqual(["lock_ignored"]);
   const stored = await ctx.store.connection("acme", "default");

@@ -4,7 +4,8 @@ import type { Context } from "../context.ts";
 import type { Asked, Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
 import { Failure, type NextAction, type Warning } from "../protocol/failure.ts";
-import { grants, REDIRECT_URI } from "../providers/definition.ts";
+import { grants } from "../providers/definition.ts";
+import { REDIRECT_URI } from "../providers/url.ts";
 import { failureWith, outcomeWith } from "../result.ts";
 import type { SessionClear } from "../sessions/session.ts";
 import { choice, command, flag, text } from "./command.ts";
@@ -61,7 +62,7 @@ export const login = command({
       warnings.push(...(await ctx.store.prepare({ provider, connection })));
       const { planOf } = await import("../flows/plan.ts");
       const plan = await planOf(args, ctx);
-      if (isForNobody(plan)) {
+      if (!(await isAttended(plan))) {
         const { signIn } = await import("../flows/sign_in.ts");
         return outcomeWith(warnings, yield* signIn(plan, ctx));
       }
@@ -90,9 +91,13 @@ const leftOpen = ({ session_id, expires_at }: SessionClear, { signal }: Context)
     session_id,
   });
 
-/** A program that signs in as itself waits for nobody: there is nothing that could outlive the process. */
-const isForNobody = ({ flow, definition }: Plan) =>
-  flow === "client_credentials" || (flow === "auto" && definition.grants?.[0] === "client_credentials");
+/** What waits for nobody, such as a program that signs in as itself, is no session: nothing could outlive the process. */
+async function isAttended({ flow, definition }: Plan): Promise<boolean> {
+  const first = flow === "auto" ? definition.grants?.[0] : flow;
+  if (first === undefined) return true;
+  const { grantFlows } = await import("../flows/index.ts");
+  return (await grantFlows[first]()).attended;
+}
 
 /** The same command once more: until a login has succeeded, the name alone is not enough. */
 function again(args: Asked, standard: string): NextAction {

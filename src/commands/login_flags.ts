@@ -1,6 +1,6 @@
 /** What the flags of `login` may say. Each check throws a Failure `usage`. */
 import { Failure } from "../protocol/failure.ts";
-import { isLoopback, isSecureUrl, REDIRECT_URI } from "../providers/definition.ts";
+import { isLoopback, isSecureUrl, REDIRECT_URI } from "../providers/url.ts";
 
 const usage = (message: string, hint: string) => new Failure("usage", message, { hint });
 

@@ -7,19 +7,36 @@ import type { Tokens } from "./tokens.ts";
 /** Undefined when it cannot be found out: a name for the account is a comfort, not a condition. */
 export async function accountName(definition: Definition, tokens: Tokens, ctx: Context): Promise<string | undefined> {
   if (tokens.account !== undefined || !definition.account) return tokens.account;
-  const { endpoint, field } = definition.account;
+  const { name = "Authorization", prefix = "Bearer " } = definition.api?.header ?? {};
   try {
-    const headers = {
-      accept: "application/json",
-      authorization: `Bearer ${tokens.access_token}`,
-      "user-agent": "authline",
-    };
-    const response = await guardedFetch(ctx)(endpoint, { headers });
-    const answer = (await response.json()) as Record<string, unknown>;
-    const name = response.ok ? answer[field] : undefined;
-    return typeof name === "string" && name !== "" ? name : undefined;
+    const response = await lookUp(definition.account, { [name]: `${prefix}${tokens.access_token}` }, ctx);
+    return response.ok ? nameIn(await response.json(), definition.account.field) : undefined;
   } catch {
     ctx.signal.throwIfAborted();
     return undefined;
   }
+}
+
+type Lookup = NonNullable<Definition["account"]>;
+
+/** Makes the request of a definition, with the header that has the credential. */
+export function lookUp(
+  { endpoint, method = "GET", headers, body }: Lookup,
+  credential: Record<string, string>,
+  ctx: Pick<Context, "fetch" | "signal">,
+): Promise<Response> {
+  const sent = { accept: "application/json", "user-agent": "authline", ...headers, ...credential };
+  const type = body === undefined ? {} : { "content-type": "application/json" };
+  return guardedFetch(ctx)(endpoint, { method, headers: { ...type, ...sent }, ...(body !== undefined && { body }) });
+}
+
+/** The value at the end of a dotted path, where it is one that names somebody. */
+export function nameIn(answer: unknown, field: string | undefined): string | undefined {
+  let value = answer;
+  for (const key of field?.split(".") ?? []) {
+    const isObject = typeof value === "object" && value !== null && Object.hasOwn(value, key);
+    value = isObject ? (value as Record<string, unknown>)[key] : undefined;
+  }
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? value : undefined;
 }

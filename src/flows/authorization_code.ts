@@ -15,10 +15,11 @@ import type { Notice } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
 import { lazily } from "../protocol/shapes.ts";
 import { authentication } from "./client.ts";
+import { authorizationParameters } from "./extras.ts";
 import { asking } from "./faults.ts";
 import { answerLost, type Door, type Grant, type GrantRequest, offersGrant, type Saved } from "./grant.ts";
 import type { Callback, Listener, Stray } from "./listener.ts";
-import { http } from "./server.ts";
+import { atTokenEndpoint } from "./server.ts";
 import { tokensFrom } from "./tokens.ts";
 import { heartbeat, waitFor } from "./wait.ts";
 
@@ -39,6 +40,8 @@ const Pending = lazily(() =>
 type Pending = z.infer<ReturnType<typeof Pending>>;
 
 export const authorizationCode: Grant = {
+  title: "redirect",
+  attended: true,
   lacks: (as) =>
     as.authorization_endpoint && as.token_endpoint && offersGrant(as, "authorization_code")
       ? undefined
@@ -139,10 +142,14 @@ async function challenge(request: GrantRequest, pending: Pending, ctx: Context):
   };
 }
 
-async function authorizationUrl({ as, client, scope, definition }: GrantRequest, pending: Pending): Promise<string> {
+async function authorizationUrl(
+  { as, client, scope, definition, extras }: GrantRequest,
+  pending: Pending,
+): Promise<string> {
   const url = new URL(as.authorization_endpoint as string);
   const parameters: Record<string, string | undefined> = {
     ...definition.authorization_params,
+    ...authorizationParameters(extras),
     response_type: "code",
     client_id: client.client_id,
     redirect_uri: pending.redirect_uri,
@@ -212,7 +219,7 @@ async function exchange(request: GrantRequest, pending: Pending, parameters: URL
       parameters,
       redirect_uri,
       code_verifier,
-      http(ctx),
+      atTokenEndpoint(request, ctx),
     );
     const answer = await oauth.processAuthorizationCodeResponse(as, client, response, {
       ...(nonce !== undefined && { expectedNonce: nonce, requireIdToken: true }),

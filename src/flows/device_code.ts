@@ -14,9 +14,10 @@ import type { Notice } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
 import { lazily } from "../protocol/shapes.ts";
 import { authentication } from "./client.ts";
+import { authorizationParameters } from "./extras.ts";
 import { asking } from "./faults.ts";
 import { answerLost, type Grant, type GrantRequest, offersGrant } from "./grant.ts";
-import { http } from "./server.ts";
+import { atTokenEndpoint, http } from "./server.ts";
 import { type Tokens, tokensFrom } from "./tokens.ts";
 import { heartbeat, secondsUntil, waitFor } from "./wait.ts";
 
@@ -27,6 +28,8 @@ const SLOW_DOWN = 5;
 const MAX_INTERVAL = 60;
 
 export const deviceCode: Grant = {
+  title: "device code",
+  attended: true,
   lacks: (as) =>
     as.device_authorization_endpoint && as.token_endpoint && offersGrant(as, GRANT_TYPE)
       ? undefined
@@ -87,9 +90,9 @@ function challenge(
   };
 }
 
-async function authorize({ as, client, scope, deadline }: GrantRequest, ctx: Context): Promise<Device> {
+async function authorize({ as, client, scope, extras, deadline }: GrantRequest, ctx: Context): Promise<Device> {
   const answer = await asking("The device authorization endpoint", async () => {
-    const parameters = scope === undefined ? {} : { scope };
+    const parameters = { ...defined({ scope }), ...authorizationParameters(extras) };
     const response = await oauth.deviceAuthorizationRequest(as, client, authentication(client), parameters, http(ctx));
     return oauth.processDeviceAuthorizationResponse(as, client, response);
   });
@@ -180,7 +183,13 @@ function tooLate(until: Date, { deadline }: GrantRequest): Failure {
 const redeem = ({ device_code }: Device, request: GrantRequest, ctx: Context): Promise<Tokens> =>
   asking("The token endpoint", async () => {
     const { as, client } = request;
-    const response = await oauth.deviceCodeGrantRequest(as, client, authentication(client), device_code, http(ctx));
+    const response = await oauth.deviceCodeGrantRequest(
+      as,
+      client,
+      authentication(client),
+      device_code,
+      atTokenEndpoint(request, ctx),
+    );
     const answer = await oauth.processDeviceCodeResponse(as, client, response);
     return tokensFrom(answer, response, request, ctx);
   });

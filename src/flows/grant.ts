@@ -3,7 +3,9 @@ import type { Context } from "../context.ts";
 import type { Flow } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Definition, Grant as GrantName } from "../providers/definition.ts";
+import type { Connection } from "../store/record.ts";
 import type { Client } from "./client.ts";
+import type { Extras } from "./extras.ts";
 import type { Stray } from "./listener.ts";
 import type { PageOutcome } from "./page.ts";
 import type { AuthorizationServer } from "./server.ts";
@@ -22,6 +24,9 @@ export interface GrantRequest {
   deadline: Date;
   /** Whether somebody has been told what to do, by this process or an earlier one. */
   announced: boolean;
+  /** What is asked for beyond the scope. */
+  extras: Extras;
+  token_params: Record<string, string> | undefined;
   /** The session that it belongs to, where there is one. */
   session_id: string | undefined;
   save(grant: GrantName, saved: Saved): Promise<void>;
@@ -41,6 +46,10 @@ export interface Door {
 export type Saved = Record<string, unknown>;
 
 export interface Grant {
+  /** What it is called in a sentence: "The redirect is no way in." */
+  title: string;
+  /** Whether somebody has to do something: then it is a session, which outlives its process. */
+  attended: boolean;
   /** Why this server cannot do it; undefined where it can. */
   lacks(as: AuthorizationServer): string | undefined;
   /**
@@ -48,6 +57,14 @@ export interface Grant {
    * told what to do: a process may be killed at any line.
    */
   open(request: GrantRequest, ctx: Context, saved?: Saved): Flow<Door>;
+  /** How a credential without a refresh token is renewed, where that takes no person. */
+  renew?(connection: Connection, parties: Parties, ctx: Context): Promise<Tokens>;
+}
+
+/** The server that issued a credential, and who we are to it. */
+export interface Parties {
+  as: AuthorizationServer;
+  client: Client;
 }
 
 /** RFC 8414 §2: an absent list means authorization_code and implicit; an endpoint of its own says more than the list. */

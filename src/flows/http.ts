@@ -7,7 +7,7 @@
  */
 import type { Context } from "../context.ts";
 import { Failure } from "../protocol/failure.ts";
-import { isSecureUrl } from "../providers/definition.ts";
+import { isSecureUrl } from "../providers/url.ts";
 
 const TIMEOUT_SECONDS = 30;
 /** For what is a courtesy to the server, and is waited for by somebody who wants to be gone. */

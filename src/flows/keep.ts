@@ -9,7 +9,7 @@ import { outcomeWith } from "../result.ts";
 import type { Lock } from "../store/lock.ts";
 import type { Connection, ConnectionView, Learned } from "../store/record.ts";
 import { accountName } from "./account.ts";
-import type { GrantRequest } from "./grant.ts";
+import type { Grant, GrantRequest } from "./grant.ts";
 import { holdOf } from "./hold.ts";
 import type { Plan } from "./plan.ts";
 import type { Tokens } from "./tokens.ts";
@@ -17,14 +17,18 @@ import type { Tokens } from "./tokens.ts";
 interface Catch {
   request: GrantRequest;
   flow: GrantName;
+  grant: Pick<Grant, "attended" | "renew">;
   tokens: Tokens;
   plan: Pick<Plan, "taught">;
   continuity: { session_id: string } | undefined;
 }
 
 /** A login is a success once the stored credential was read back. */
-export async function* keep({ request, flow, tokens, plan, continuity }: Catch, ctx: Context): Flow<Outcome<"login">> {
-  const { provider, connection, definition, as, client, scope: requested_scope } = request;
+export async function* keep(
+  { request, flow, grant, tokens, plan, continuity }: Catch,
+  ctx: Context,
+): Flow<Outcome<"login">> {
+  const { provider, connection, definition, as, client, scope: requested_scope, extras, token_params } = request;
   const { client_id, token_endpoint_auth_method, client_secret } = client;
   const { access_token, refresh_token, id_token, token_type, expires_at, subject } = tokens;
   const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
@@ -62,7 +66,8 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
     const now = ctx.now().toISOString();
     const record: Connection = {
       ...defined({ scope, requested_scope, account, subject, expires_at, quirks: definition.quirks }),
-      ...defined({ session_id: continuity?.session_id }),
+      ...defined({ session_id: continuity?.session_id, token_params }),
+      ...(Object.keys(extras).length > 0 && { extras }),
       v: 1,
       provider,
       connection,
@@ -72,15 +77,15 @@ export async function* keep({ request, flow, tokens, plan, continuity }: Catch, 
       token_type,
       created_at: now, // a credential of its own, and no twin of what a rename may have left
       updated_at: now,
-      refreshable: refresh_token !== undefined || flow === "client_credentials",
+      refreshable: refresh_token !== undefined || grant.renew !== undefined,
       secrets: defined({ access_token, refresh_token, id_token, client_secret }),
     };
     const { grants: _, ...definitionTaught } = plan.taught;
     await learn({
       v: 1,
       provider,
-      // `auto` would never come upon client credentials by itself
-      definition: { ...definitionTaught, ...(flow === "client_credentials" && { grants: [flow] }) },
+      // `auto` would never come by itself upon a way in that asks nobody
+      definition: { ...definitionTaught, ...(!grant.attended && { grants: [flow] }) },
       client: { client_id },
       secrets: defined({ client_secret }),
     });

@@ -3,10 +3,12 @@ import { naming, standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
-import { type Definition, type Grant as GrantName, REDIRECT_URI } from "../providers/definition.ts";
+import type { Definition, Grant as GrantName } from "../providers/definition.ts";
 import { clientInEnv, secretInEnv } from "../providers/environment.ts";
 import { definitionOf, findDefinition, isSameIssuer } from "../providers/lookup.ts";
+import { REDIRECT_URI } from "../providers/url.ts";
 import type { LearnedView } from "../store/record.ts";
+import type { Extras } from "./extras.ts";
 import type { GrantRequest } from "./grant.ts";
 import { readSecret } from "./secret.ts";
 
@@ -38,6 +40,7 @@ export interface Plan {
   deadline: Date;
   /** What is to be remembered of the provider when the login has succeeded. */
   taught: LearnedView["definition"];
+  extras: Extras;
 }
 
 export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
@@ -59,6 +62,7 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
     scope: asked.scope ?? (same ? before?.requested_scope : undefined) ?? definition.scope,
     redirectUri: redirectUri ?? definition.redirect_uri ?? REDIRECT_URI,
     browser,
+    extras: (same ? before?.extras : undefined) ?? {},
     deadline: new Date(ctx.now().getTime() + timeout * 1000),
     taught: {
       ...known?.definition,

@@ -13,22 +13,20 @@ import { Failure, type FailureDetails } from "../protocol/failure.ts";
 import { secretForStored } from "../providers/environment.ts";
 import type { Lock } from "../store/lock.ts";
 import { type Connection, type ConnectionView, isCopy, recordStatus, timeToLive } from "../store/record.ts";
-import { authentication, type Client } from "./client.ts";
-import { redeemClientCredentials } from "./client_credentials.ts";
+import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
+import type { Parties } from "./grant.ts";
 import { lookUntil } from "./hold.ts";
+import { grantFlows, isGrant } from "./index.ts";
 import { withQuirks } from "./quirks.ts";
-import { type AuthorizationServer, http } from "./server.ts";
+import { type AuthorizationServer, atTokenEndpoint } from "./server.ts";
 import { type Tokens, tokensFrom, VSCHAR } from "./tokens.ts";
 
-/** The server that issued a credential, and who we were to it: from the record, never from a definition. */
+/** From the record, never from a definition. */
 export function partiesOf(
   { provider, server, quirks, client, secrets }: Connection,
   ctx: Pick<Context, "env">,
-): {
-  as: AuthorizationServer;
-  client: Client;
-} {
+): Parties {
   const client_secret = secretForStored(provider, client.client_id, ctx) ?? secrets.client_secret;
   return {
     as: withQuirks(server as AuthorizationServer, { quirks }),
@@ -252,17 +250,25 @@ async function mustStillBeWanted(
 }
 
 async function redeem(connection: Connection, fate: Fate, ctx: Context): Promise<Tokens> {
-  const { as, client } = partiesOf(connection, ctx);
-  const { scope, requested_scope, secrets } = connection;
+  const parties = partiesOf(connection, ctx);
+  const { as, client } = parties;
+  const { flow, scope, secrets } = connection;
   const { refresh_token } = secrets;
-  if (refresh_token === undefined) return redeemClientCredentials({ as, client, scope: requested_scope }, ctx);
+  if (refresh_token === undefined) return renewed(flow, connection, parties, ctx);
   return asking("The token endpoint", async () => {
-    const response = await oauth.refreshTokenGrantRequest(as, client, authentication(client), refresh_token, http(ctx));
+    const options = atTokenEndpoint(connection, ctx);
+    const response = await oauth.refreshTokenGrantRequest(as, client, authentication(client), refresh_token, options);
     fate.rotated = await refreshTokenIn(response);
     const answer = await oauth.processRefreshTokenResponse(as, client, response);
     // Without the keys for an ID token: to fetch them would keep the new refresh token off the disk for another request.
     return tokensFrom(answer, undefined, { as, scope }, ctx);
   });
+}
+
+async function renewed(flow: string, connection: Connection, parties: Parties, ctx: Context): Promise<Tokens> {
+  const grant = isGrant(flow) ? await grantFlows[flow]() : undefined;
+  if (grant?.renew) return grant.renew(connection, parties, ctx);
+  throw new Failure("internal", `A credential of ${flow} cannot be renewed without a refresh token.`);
 }
 
 /** Before anything else in the answer is looked at: whatever is wrong with that, this is what the server takes next. */

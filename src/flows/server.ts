@@ -11,7 +11,9 @@ import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import { lazily } from "../protocol/shapes.ts";
-import { type Definition, isSecureUrl } from "../providers/definition.ts";
+import type { Definition } from "../providers/definition.ts";
+import { isSecureUrl } from "../providers/url.ts";
+import { type Asking, tokenParameters } from "./extras.ts";
 import { guardedFetch } from "./http.ts";
 import { withQuirks } from "./quirks.ts";
 
@@ -25,6 +27,12 @@ export function http(ctx: Pick<Context, "fetch" | "signal">, seconds?: number) {
     headers: { "user-agent": "authline" },
   };
 }
+
+/** The same for the token endpoint. */
+export const atTokenEndpoint = (asking: Asking, ctx: Pick<Context, "fetch" | "signal">) => ({
+  ...http(ctx),
+  additionalParameters: tokenParameters(asking),
+});
 
 /** Pauses in seconds before a request that changes nothing is made again. */
 const BACKOFF = [1, 3];

@@ -27,8 +27,12 @@ export interface Continuity {
   mail(ctx: Context): AsyncGenerator<string, void, void>;
 }
 
-interface Opened {
+interface Way {
   flow: GrantName;
+  grant: Grant;
+}
+
+interface Opened extends Way {
   door: Door;
 }
 
@@ -37,14 +41,15 @@ export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity)
   if (secondsUntil(plan.deadline, ctx) <= 0) throw tooLate(); // nobody is asked for what cannot be waited for
   const saved = continuity?.saved ?? {};
   const ways = await waysIn(plan, as, Object.keys(saved) as GrantName[], ctx);
-  const request = (flow: GrantName): GrantRequest => ({
+  const request = ({ flow, grant }: Way): GrantRequest => ({
     ...plan,
     as,
     client: {
       ...plan.client,
       token_endpoint_auth_method: authMethod(as, plan.definition, plan.client.client_secret),
     },
-    scope: plan.scope ?? modestScope(flow, as),
+    scope: plan.scope ?? modestScope(grant, as),
+    token_params: plan.definition.token_params,
     announced: continuity?.announced.has(flow) ?? false,
     session_id: continuity?.session_id,
     save: continuity?.save ?? (async () => {}),
@@ -53,13 +58,14 @@ export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity)
   const opened: Opened[] = [];
   let ending: PageOutcome = "failed";
   try {
-    for (const [index, { flow, grant }] of ways.entries()) {
+    for (const [index, way] of ways.entries()) {
+      const { flow, grant } = way;
       try {
-        opened.push({ flow, door: yield* grant.open(request(flow), ctx, saved[flow]) });
+        opened.push({ ...way, door: yield* grant.open(request(way), ctx, saved[flow]) });
       } catch (error) {
         const isLast = index === ways.length - 1 && opened.length === 0;
         if (!(error instanceof Failure) || ctx.signal.aborted || isLast || isAnswerLost(error)) throw error;
-        yield closed(flow, error);
+        yield closed(grant, error);
       }
     }
     if (continuity) yield progress("await_user", "started", "Waiting for you to sign in.");
@@ -67,8 +73,8 @@ export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity)
       ? [{ beside: true, run: (inner: Context) => delivery(continuity.mail(inner), opened) }]
       : [];
     const winner = yield* firstOf<Winner>([...opened.map(waiting), ...beside], ctx);
-    const { flow } = winner.opened;
-    const kept = yield* keep({ request: request(flow), flow, tokens: winner.tokens, plan, continuity }, ctx);
+    const { opened: way, tokens } = winner;
+    const kept = yield* keep({ request: request(way), ...way, tokens, plan, continuity }, ctx);
     ending = "signed_in"; // only now: what the page says must be true
     return kept;
   } catch (error) {
@@ -100,18 +106,12 @@ const waiting = (opened: Opened): Runner<Winner> => ({
     const { code, details } = failure;
     if (code !== "expired" && !NOT_FOR_US.has(details.oauth_error ?? "")) throw failure; // somebody answered, or cheats
     await opened.door.close("failed");
-    yield closed(opened.flow, failure);
+    yield closed(opened.grant, failure);
   },
 });
 
-const NAMES: Record<GrantName, string> = {
-  authorization_code: "redirect",
-  device_code: "device code",
-  client_credentials: "client's own sign-in",
-};
-
-const closed = (flow: GrantName, { message, code }: Failure) =>
-  progress("authorize", "failed", `The ${NAMES[flow]} is no way in: ${message}`, { reason: code });
+const closed = ({ title }: Grant, { message, code }: Failure) =>
+  progress("authorize", "failed", `The ${title} is no way in: ${message}`, { reason: code });
 
 const REFUSED: Record<Stray | "no_address", string> = {
   no_address: "it is not a whole one, from http:// on",
@@ -136,8 +136,8 @@ async function* delivery(mail: AsyncGenerator<string, void, void>, opened: Opene
 }
 
 /** Where nobody says what to ask for: who signs in, and to stay signed in, if the server has words for that. */
-function modestScope(flow: GrantName, { scopes_supported = [] }: AuthorizationServer): string | undefined {
-  if (flow === "client_credentials") return undefined;
+function modestScope(grant: Grant, { scopes_supported = [] }: AuthorizationServer): string | undefined {
+  if (!grant.attended) return undefined;
   return ["openid", "offline_access"].filter((scope) => scopes_supported.includes(scope)).join(" ") || undefined;
 }
 
@@ -149,7 +149,7 @@ function modestScope(flow: GrantName, { scopes_supported = [] }: AuthorizationSe
 async function waysIn(plan: Plan, as: AuthorizationServer, begun: GrantName[], ctx: Context) {
   const { flow: asked, definition, client } = plan;
   const names = new Set([...begun, ...(asked === "auto" ? offered(plan, ctx) : [asked])]);
-  const able: { flow: GrantName; grant: Grant }[] = [];
+  const able: Way[] = [];
   const lacking: string[] = [];
   for (const flow of names) {
     const grant = await grantFlows[flow]();

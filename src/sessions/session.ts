@@ -4,8 +4,10 @@
  * Rules: everything that another process needs to go on stands in the record; what of it is secret stands under
  * `secrets`, which is sealed, and gone when the session ends.
  */
+import { isDeepStrictEqual } from "node:util";
 import * as z from "zod/mini";
 import { defined } from "../defined.ts";
+import { Extras } from "../flows/extras.ts";
 import type { Plan } from "../flows/plan.ts";
 import { type Code, Failure } from "../protocol/failure.ts";
 import { lazily, timestamp } from "../protocol/shapes.ts";
@@ -26,6 +28,7 @@ const Asked = lazily(() =>
     redirect_uri: z.string(),
     browser: z.enum(["auto", "always", "never"]),
     taught: z.partial(Definition()),
+    extras: z.optional(Extras()),
   }),
 );
 
@@ -58,7 +61,8 @@ export const SessionSecrets = lazily(() =>
 export type Session = SessionClear & { secrets: z.infer<ReturnType<typeof SessionSecrets>> };
 
 export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
-  const { provider, connection, flow, definition, client, scope, redirectUri, browser, deadline, taught } = plan;
+  const { provider, connection, flow, definition, client, scope, redirectUri, browser, deadline, taught, extras } =
+    plan;
   return {
     v: 1,
     session_id,
@@ -73,6 +77,7 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
       redirect_uri: redirectUri,
       browser,
       taught,
+      ...(Object.keys(extras).length > 0 && { extras }),
     },
     created_at: now.toISOString(),
     expires_at: deadline.toISOString(),
@@ -82,7 +87,7 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
 }
 
 export function planIn({ provider, connection, asked, expires_at, secrets }: Session): Plan {
-  const { flow, definition, client_id, scope, redirect_uri, browser, taught } = asked;
+  const { flow, definition, client_id, scope, redirect_uri, browser, taught, extras = {} } = asked;
   return {
     provider,
     connection,
@@ -94,6 +99,7 @@ export function planIn({ provider, connection, asked, expires_at, secrets }: Ses
     browser,
     deadline: new Date(expires_at),
     taught,
+    extras,
   };
 }
 
@@ -105,6 +111,7 @@ export const isSame = ({ asked, ...session }: SessionClear, plan: Plan): boolean
   asked.client_id === plan.client.client_id &&
   asked.flow === plan.flow &&
   asked.redirect_uri === plan.redirectUri &&
+  isDeepStrictEqual(asked.extras ?? {}, plan.extras) &&
   asked.definition.issuer === plan.definition.issuer;
 
 export const isOpen = ({ state, expires_at }: SessionClear, now: Date): boolean =>

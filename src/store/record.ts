@@ -5,9 +5,10 @@
  * the rest can be read, listed and shown without a key.
  */
 import * as z from "zod/mini";
+import { Extras } from "../flows/extras.ts";
 import type { RecordStatus } from "../protocol/data.ts";
 import { lazily, timestamp } from "../protocol/shapes.ts";
-import { Definition, Quirks } from "../providers/definition.ts";
+import { authMethods, Definition, Quirks } from "../providers/definition.ts";
 
 /** Names of providers and connections: fit for a file name on every system, and for an argv. */
 export const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
@@ -28,7 +29,7 @@ const Server = lazily(() =>
 export type Server = z.infer<ReturnType<typeof Server>>;
 
 /** RFC 7591 §2. */
-export const AuthMethod = z.enum(["none", "client_secret_basic", "client_secret_post"]);
+export const AuthMethod = z.enum(authMethods);
 export type AuthMethod = z.infer<typeof AuthMethod>;
 
 const Client = lazily(() =>
@@ -55,6 +56,9 @@ export const ConnectionView = lazily(() =>
     quirks: Quirks(),
     client: Client(),
     token_type: z.string(),
+    /** What every request to the token endpoint carries. */
+    extras: z.optional(Extras()),
+    token_params: z.optional(z.record(z.string(), z.string())),
     /** Granted, not asked for. */
     scope: z.optional(z.string()),
     /** Asked for: what the next login of this connection asks for again. */
