@@ -59,7 +59,7 @@ const ANOTHER_TRY: ReadonlySet<Code> = new Set(["denied", "expired", "timeout", 
 
 /** The failure with the command to run next, where running it again may help. */
 export function trySoon(error: unknown, action: NextAction): unknown {
-  if (!(error instanceof Failure) || error.details.next_actions) return error;
+  if (!(error instanceof Failure) || error.details.next_actions?.length) return error;
   if (!ANOTHER_TRY.has(error.code) && !error.retryable) return error;
   return new Failure(error.code, error.message, { ...error.details, next_actions: [action] });
 }

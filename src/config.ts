@@ -4,7 +4,8 @@
  * Rules: flag, then environment, then configuration, then the default; a setting is the option itself, so that what one
  * refuses the other refuses too; a bad one is a fault only of the call that needs it.
  */
-import { choice, connection, duration, type Option, type Positional, provider } from "./commands/command.ts";
+import { choice, connection, duration, type Option, type Positional, provider, text } from "./commands/command.ts";
+import { checkMetadataUrl } from "./commands/login_flags.ts";
 import type { Context } from "./context.ts";
 import { Failure } from "./protocol/failure.ts";
 
@@ -33,6 +34,15 @@ export const settings = {
     "AUTHLINE_MIN_TTL",
     "min_ttl",
     duration("refresh when the token has less than this to live", "60s", { least: 0 }),
+  ),
+  client_metadata_url: setting(
+    "AUTHLINE_CLIENT_METADATA_URL",
+    "client_metadata_url",
+    text(
+      "the document that describes your client, where a server takes its address for a client ID",
+      "URL",
+      checkMetadataUrl,
+    ),
   ),
 } as const;
 

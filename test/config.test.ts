@@ -60,6 +60,7 @@ describe("config", () => {
       { key: "login_timeout", value: "5m", source: "config", default: "10m" },
       { key: "wait_timeout", value: "5m", source: "default", default: "5m" },
       { key: "min_ttl", value: "60s", source: "default", default: "60s" },
+      { key: "client_metadata_url", source: "default" },
     ]);
     expect(await entriesOf(["config", "get", "browser"], env)).toMatchObject([{ value: "never", source: "env" }]);
 
@@ -150,6 +151,12 @@ async function argsOf(argv: string[], env: Env = {}): Promise<Record<string, unk
 const VALUES: Record<keyof typeof settings, [flag: string, env: string, config: string, read: unknown[]]> = {
   provider: ["one", "two", "three", ["one", "two", "three"]],
   connection: ["one", "two", "three", ["one", "two", undefined, undefined]], // the store has the rest: see below
+  client_metadata_url: [
+    "https://a.example/one",
+    "https://a.example/two",
+    "https://a.example/three",
+    ["https://a.example/one", "https://a.example/two", "https://a.example/three", undefined],
+  ],
   browser: ["always", "never", "always", ["always", "never", "always", "auto"]],
   login_timeout: ["1m", "2m", "3m", [60, 120, 180, 600]],
   wait_timeout: ["1m", "2m", "3m", [60, 120, 180, 300]],
@@ -159,6 +166,7 @@ const VALUES: Record<keyof typeof settings, [flag: string, env: string, config: 
 const PLACES: [command: string, given: string[], name: string, key: keyof typeof settings][] = [
   ["login", [], "provider", "provider"],
   ["login", ["acme"], "connection", "connection"],
+  ["login", ["acme"], "client-metadata-url", "client_metadata_url"],
   ["login", ["acme"], "browser", "browser"],
   ["login", ["acme"], "timeout", "login_timeout"],
   ["token", [], "provider", "provider"],

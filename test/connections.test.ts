@@ -423,6 +423,8 @@ describe("connection rename", () => {
       scope: undefined,
       redirectUri: "http://127.0.0.1/callback",
       extras: {},
+      clientMetadataUrl: undefined,
+      registration: {},
       browser: "never",
       taught: {},
       deadline: new Date(Date.now() + 600_000),
@@ -520,8 +522,8 @@ describe("a default that cannot be read", () => {
     expect(await fails("token", ...named)).toMatchObject({
       code: "not_found", // of a provider that nobody has taught
     });
-    expect(await fails("login", ...named, "--issuer", "https://login.acme.example")).toMatchObject({
-      code: "config", // it gets as far as the client
+    expect(await fails("login", ...named, "--issuer", "http://127.0.0.1:65534")).toMatchObject({
+      code: "network", // it gets as far as the server
       details: { next_actions: [{ argv: expect.arrayContaining(["--connection", "default"]) }] },
     });
     expect((await run("logout", "acme", "--all")).data).toMatchObject({ connections: [{ connection: "work" }] });

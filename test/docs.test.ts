@@ -72,6 +72,7 @@ const STAND_INS: [shown: RegExp, real: (server: AuthorizationServer) => string][
 const FILES: Record<string, (server: AuthorizationServer) => string> = {
   "secret.txt": ({ clients }) => `${clients.confidential.secret}\n`,
   "token.txt": () => "token-of-a-pipeline\n",
+  "statement.jwt": () => "e30.e30.c2ln\n",
 };
 
 /** What a guide takes for granted before its first block. */

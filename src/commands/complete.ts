@@ -146,7 +146,8 @@ const LOOK_UPS: Record<
     const setting =
       key !== undefined && Object.hasOwn(settings, key) ? settings[key as keyof typeof settings] : undefined;
     if (!setting) return [];
-    if ("choices" in setting) return [...setting.choices];
+    const { choices } = setting as { choices?: readonly string[] };
+    if (choices) return [...choices];
     return "completes" in setting ? LOOK_UPS[setting.completes]({ provider: undefined, key: undefined }, ctx) : [];
   },
 };

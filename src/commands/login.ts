@@ -20,6 +20,9 @@ export const login = command({
     issuer: text("the authorization server, if the provider is not a known one", "URL", checkIssuer),
     "client-id": text("the client that the provider registered for you", "ID", checkClientId),
     "client-secret-from": text(`where its secret is: ${SOURCES}`, "SOURCE", checkSource),
+    "client-metadata-url": settings.client_metadata_url,
+    "software-statement-from": text(`a statement that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
+    "registration-token-from": text(`a token that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
     browser: settings.browser,
     "redirect-uri": text(
       `the loopback address to return to; without a port takes a free one (${REDIRECT_URI})`,
@@ -102,7 +105,10 @@ async function isAttended({ flow, definition }: Plan): Promise<boolean> {
 /** The same command once more: until a login has succeeded, the name alone is not enough. */
 function again(args: Asked, standard: string): NextAction {
   const { argv, ...action } = loginAction(args.provider, args.connection ?? standard, standard);
-  const options = ["flow", "scope", "issuer", "client-id", "client-secret-from", "browser", "redirect-uri"] as const;
+  const options = [
+    ...(["flow", "scope", "issuer", "client-id", "client-secret-from", "client-metadata-url"] as const),
+    ...(["software-statement-from", "registration-token-from", "browser", "redirect-uri"] as const),
+  ];
   const given = options.flatMap((name) => {
     const value = args[name]?.startsWith("cmd:") ? "cmd:{command}" : args[name]; // it may hold a secret of its own
     return value === undefined || value === "auto" ? [] : [`--${name}`, value];

@@ -37,6 +37,17 @@ export function checkIssuer(raw: string, name: string): void {
   );
 }
 
+/** draft-ietf-oauth-client-id-metadata-document §3: https, with a path, and nothing that could be written in two ways. */
+export function checkMetadataUrl(raw: string, name: string): void {
+  const url = URL.canParse(raw) ? new URL(raw) : undefined;
+  const isPlain = url?.href === raw && !url.hash && !url.username && url.pathname !== "/" && raw.length <= 500;
+  if (isPlain && isSecureUrl(raw)) return;
+  throw usage(
+    `${name} cannot be "${raw}".`,
+    "It is the https address of a document, with a path: it is the client ID.",
+  );
+}
+
 /** RFC 8252 §7.3: http, and this machine's loopback. */
 export function checkRedirectUri(raw: string, name: string): void {
   // Read as written, not as URL understands it: the server compares it as a string.

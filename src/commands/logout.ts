@@ -166,7 +166,8 @@ async function* deleteClient(record: Connection, ctx: Context): Flow<Step | unde
 }
 
 /** The next login of the provider must not come as a client that is no more. */
-async function forgetClient({ provider, client }: Connection, { store }: Context): Promise<void> {
+async function forgetClient({ provider, client, server }: Connection, { store }: Context): Promise<void> {
+  await store.forgetRegistered(server.issuer, client.client_id);
   const learned = await store.learned(provider);
   if (learned?.client?.client_id !== client.client_id) return;
   const { client: _, ...rest } = learned;

@@ -28,6 +28,7 @@ const KINDS: Kind[] = [
     what: "provider",
     read: (name, { store }, hasKey) => (hasKey ? store.clientSecret(name) : store.learned(name)),
   },
+  { room: "clients", what: "client", read: (name, { store }) => store.registeredIn(name) },
   { room: "defaults", what: "default", read: (name, { store }) => store.standard(name) },
   {
     room: "sessions",

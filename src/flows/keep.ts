@@ -30,6 +30,7 @@ export async function* keep(
 ): Flow<Outcome<"login">> {
   const { provider, connection, definition, as, client, scope: requested_scope, extras, token_params } = request;
   const { client_id, token_endpoint_auth_method, client_secret } = client;
+  const { origin, registration_client_uri, registration_access_token } = client;
   const { access_token, refresh_token, id_token, token_type, expires_at, subject } = tokens;
   const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
   const account = await accountName(definition, tokens, ctx);
@@ -73,12 +74,12 @@ export async function* keep(
       connection,
       flow,
       server: as as Connection["server"],
-      client: { client_id, token_endpoint_auth_method },
+      client: { client_id, token_endpoint_auth_method, ...defined({ origin, registration_client_uri }) },
       token_type,
       created_at: now, // a credential of its own, and no twin of what a rename may have left
       updated_at: now,
       refreshable: refresh_token !== undefined || grant.renew !== undefined,
-      secrets: defined({ access_token, refresh_token, id_token, client_secret }),
+      secrets: defined({ access_token, refresh_token, id_token, client_secret, registration_access_token }),
     };
     const { grants: _, ...definitionTaught } = plan.taught;
     await learn({
@@ -86,8 +87,9 @@ export async function* keep(
       provider,
       // `auto` would never come by itself upon a way in that asks nobody
       definition: { ...definitionTaught, ...(!grant.attended && { grants: [flow] }) },
-      client: { client_id },
-      secrets: defined({ client_secret }),
+      // A registered client belongs to the issuer, and is kept with it.
+      ...(origin === undefined && { client: { client_id } }),
+      secrets: origin === undefined ? defined({ client_secret }) : {},
     });
     await ctx.store.keep(record); // last: whoever takes over sees by it that all is done
     return record;

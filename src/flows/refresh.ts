@@ -13,7 +13,7 @@ import { Failure, type FailureDetails } from "../protocol/failure.ts";
 import { secretForStored } from "../providers/environment.ts";
 import type { Lock } from "../store/lock.ts";
 import { type Connection, type ConnectionView, isCopy, recordStatus, timeToLive } from "../store/record.ts";
-import { authentication } from "./client.ts";
+import { authentication, isClientGone } from "./client.ts";
 import { asking } from "./faults.ts";
 import type { Parties } from "./grant.ts";
 import { lookUntil } from "./hold.ts";
@@ -124,7 +124,9 @@ async function* refreshAlone(connection: Connection, until: number, ctx: Context
     return winner ?? renewed;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    if (error.details.oauth_error === "invalid_grant") return yield* ended(connection, fate, error, ctx);
+    const isGone = isClientGone(error, connection.client);
+    if (isGone) await ctx.store.forgetRegistered(connection.server.issuer, connection.client.client_id);
+    if (isGone || error.details.oauth_error === "invalid_grant") return yield* ended(connection, fate, error, ctx);
     if (fate.rotated !== undefined) await keepRotated(connection, fate, ctx);
     yield progress("refresh", "failed", error.message, { reason: error.code });
     throw error;

@@ -118,6 +118,7 @@ const Metadata = lazily(() =>
     authorization_endpoint: Endpoint(),
     token_endpoint: Endpoint(),
     device_authorization_endpoint: Endpoint(),
+    registration_endpoint: Endpoint(),
     revocation_endpoint: Endpoint(),
     userinfo_endpoint: Endpoint(),
     end_session_endpoint: Endpoint(),
@@ -127,6 +128,7 @@ const Metadata = lazily(() =>
     token_endpoint_auth_methods_supported: Words(),
     id_token_signing_alg_values_supported: Words(),
     authorization_response_iss_parameter_supported: z.optional(z.boolean()),
+    client_id_metadata_document_supported: z.optional(z.boolean()),
   }),
 );
 

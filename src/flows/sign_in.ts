@@ -3,7 +3,7 @@ import type { Context } from "../context.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
-import { authMethod } from "./client.ts";
+import { authMethod, isClientGone, type PlannedClient } from "./client.ts";
 import { type Door, type Grant, type GrantRequest, isAnswerLost, type Saved } from "./grant.ts";
 import { grantFlows } from "./index.ts";
 import { keep } from "./keep.ts";
@@ -11,6 +11,7 @@ import type { Stray } from "./listener.ts";
 import type { PageOutcome } from "./page.ts";
 import type { Plan } from "./plan.ts";
 import { firstOf, type Runner } from "./race.ts";
+import { type Identity, identify } from "./registration.ts";
 import { type AuthorizationServer, authorizationServer } from "./server.ts";
 import type { Tokens } from "./tokens.ts";
 import { secondsUntil } from "./wait.ts";
@@ -23,6 +24,8 @@ export interface Continuity {
   /** What earlier processes saved of each way in. */
   saved: Partial<Record<GrantName, Saved>>;
   save: GrantRequest["save"];
+  /** Who we come as is remembered before anybody is told of it: what is begun as one client ends as that one. */
+  identified(identity: Identity): Promise<void>;
   /** What other processes have to say, as it comes in: the address that a browser elsewhere ended at. Fails to cancel. */
   mail(ctx: Context): AsyncGenerator<string, void, void>;
 }
@@ -39,15 +42,36 @@ interface Opened extends Way {
 export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity): Flow<Outcome<"login">> {
   const as = yield* authorizationServer(plan.definition, ctx);
   if (secondsUntil(plan.deadline, ctx) <= 0) throw tooLate(); // nobody is asked for what cannot be waited for
+  const identity = yield* identify(plan, as, ctx);
+  await continuity?.identified(identity);
+  try {
+    return yield* signInAs(identity, plan, as, ctx, continuity);
+  } catch (error) {
+    if (!isClientGone(error, identity.client)) throw error;
+    await ctx.store.forgetRegistered(as.issuer, identity.client.client_id);
+    const message = `${as.issuer} does not know the client any more that was registered there: registering again.`;
+    yield progress("register", "retrying", message, { reason: "client_gone" });
+    const another = yield* identify({ ...plan, client: undefined }, as, ctx);
+    await continuity?.identified(another);
+    const anew = continuity && { ...continuity, saved: {}, announced: new Set<GrantName>() };
+    return yield* signInAs(another, plan, as, ctx, anew);
+  }
+}
+
+async function* signInAs(
+  { client, redirectUri }: Identity,
+  plan: Plan,
+  as: AuthorizationServer,
+  ctx: Context,
+  continuity: Continuity | undefined,
+): Flow<Outcome<"login">> {
   const saved = continuity?.saved ?? {};
-  const ways = await waysIn(plan, as, Object.keys(saved) as GrantName[], ctx);
+  const ways = await waysIn(plan, client, as, Object.keys(saved) as GrantName[], ctx);
   const request = ({ flow, grant }: Way): GrantRequest => ({
     ...plan,
     as,
-    client: {
-      ...plan.client,
-      token_endpoint_auth_method: authMethod(as, plan.definition, plan.client.client_secret),
-    },
+    redirectUri,
+    client: { ...client, token_endpoint_auth_method: authMethod(as, plan.definition, client) },
     scope: plan.scope ?? modestScope(grant, as),
     token_params: plan.definition.token_params,
     announced: continuity?.announced.has(flow) ?? false,
@@ -146,8 +170,8 @@ function modestScope(grant: Grant, { scopes_supported = [] }: AuthorizationServe
  * redirect first, or the device code first where no browser can reach this host. What an earlier process has asked stays
  * as it is.
  */
-async function waysIn(plan: Plan, as: AuthorizationServer, begun: GrantName[], ctx: Context) {
-  const { flow: asked, definition, client } = plan;
+async function waysIn(plan: Plan, client: PlannedClient, as: AuthorizationServer, begun: GrantName[], ctx: Context) {
+  const { flow: asked, definition } = plan;
   const names = new Set([...begun, ...(asked === "auto" ? offered(plan, ctx) : [asked])]);
   const able: Way[] = [];
   const lacking: string[] = [];

@@ -8,7 +8,7 @@ import type { DataOf } from "../protocol/data.ts";
 import type { Notice } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
 import { follow } from "./follow.ts";
-import { isOpen, isSame, type SessionClear, sessionOf } from "./session.ts";
+import { isOpen, isSame, type Session, type SessionClear, sessionOf } from "./session.ts";
 import { sweep } from "./sessions.ts";
 
 /** Far longer than twenty logins at once take. */
@@ -42,10 +42,14 @@ async function openFor(plan: Plan, ctx: Context): Promise<SessionClear | undefin
   for (const session of ctx.sessions.all().reverse()) {
     if (!isOpen(session, ctx.now()) || !isSame(session, plan) || isOver(session, ctx)) continue;
     const whole = await ctx.sessions.whole(session.session_id).catch(() => undefined); // one that cannot be opened helps nobody
-    if (whole && whole.secrets.client_secret === plan.client.client_secret) return session;
+    if (whole && clientSecretIn(whole) === plan.client?.client_secret) return session;
   }
   return undefined;
 }
+
+/** The one that was given, and not one that came of a registration. */
+const clientSecretIn = ({ asked, secrets }: Session) =>
+  asked.client_id === undefined ? undefined : secrets.client_secret;
 
 /** A process may have been killed after it said the end and before it wrote it into the record. */
 const isOver = ({ session_id }: SessionClear, ctx: Context) =>

@@ -9,9 +9,11 @@ import * as z from "zod/mini";
 import { defined } from "../defined.ts";
 import { Extras } from "../flows/extras.ts";
 import type { Plan } from "../flows/plan.ts";
+import type { Identity } from "../flows/registration.ts";
 import { type Code, Failure } from "../protocol/failure.ts";
 import { lazily, timestamp } from "../protocol/shapes.ts";
 import { Definition, grants } from "../providers/definition.ts";
+import { ClientView } from "../store/record.ts";
 
 /** 128 random bits and more: nobody guesses one. */
 export const SESSION_ID = /^sess_[A-Za-z0-9_-]{22}$/;
@@ -23,7 +25,9 @@ const Asked = lazily(() =>
   z.object({
     flow: z.enum(["auto", ...grants]),
     definition: Definition(),
-    client_id: z.string(),
+    /** Absent: to be registered, or the one that the document describes. */
+    client_id: z.optional(z.string()),
+    client_metadata_url: z.optional(z.string()),
     scope: z.optional(z.string()),
     redirect_uri: z.string(),
     browser: z.enum(["auto", "always", "never"]),
@@ -41,6 +45,8 @@ export const SessionClear = lazily(() =>
     connection: z.string(),
     state: SessionState,
     asked: Asked(),
+    /** Who the server is asked as, once that is known. */
+    client: z.optional(z.extend(ClientView(), { redirect_uri: z.string() })),
     /** RFC 3339. */
     created_at: timestamp(),
     expires_at: timestamp(),
@@ -54,6 +60,11 @@ export type SessionClear = z.infer<ReturnType<typeof SessionClear>>;
 export const SessionSecrets = lazily(() =>
   z.object({
     client_secret: z.optional(z.string()),
+    registration_access_token: z.optional(z.string()),
+    /** What a registration is to be made with. */
+    registration: z.optional(
+      z.object({ software_statement: z.optional(z.string()), initial_access_token: z.optional(z.string()) }),
+    ),
     /** What each way in needs to be taken up again: `state`, PKCE verifier, `device_code`, … */
     doors: z.optional(z.partialRecord(z.enum(grants), z.record(z.string(), z.unknown()))),
   }),
@@ -61,6 +72,7 @@ export const SessionSecrets = lazily(() =>
 export type Session = SessionClear & { secrets: z.infer<ReturnType<typeof SessionSecrets>> };
 
 export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
+  const { clientMetadataUrl, registration } = plan;
   const { provider, connection, flow, definition, client, scope, redirectUri, browser, deadline, taught, extras } =
     plan;
   return {
@@ -72,7 +84,7 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
     asked: {
       flow,
       definition,
-      client_id: client.client_id,
+      ...defined({ client_id: client?.client_id, client_metadata_url: clientMetadataUrl }),
       ...defined({ scope }),
       redirect_uri: redirectUri,
       browser,
@@ -82,20 +94,25 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
     created_at: now.toISOString(),
     expires_at: deadline.toISOString(),
     doors: [],
-    secrets: defined({ client_secret: client.client_secret }),
+    secrets: {
+      ...defined({ client_secret: client?.client_secret }),
+      ...(Object.keys(registration).length > 0 && { registration }),
+    },
   };
 }
 
-export function planIn({ provider, connection, asked, expires_at, secrets }: Session): Plan {
-  const { flow, definition, client_id, scope, redirect_uri, browser, taught, extras = {} } = asked;
+export function planIn({ provider, connection, asked, client, expires_at, secrets }: Session): Plan {
+  const { flow, definition, client_id, client_metadata_url, scope, redirect_uri, browser, taught, extras = {} } = asked;
   return {
     provider,
     connection,
     flow,
     definition,
-    client: { client_id, ...defined({ client_secret: secrets.client_secret }) },
+    client: clientIn({ ...defined({ client_id }), ...client }, secrets),
+    clientMetadataUrl: client_metadata_url,
+    registration: secrets.registration ?? {},
     scope,
-    redirectUri: redirect_uri,
+    redirectUri: client?.redirect_uri ?? redirect_uri,
     browser,
     deadline: new Date(expires_at),
     taught,
@@ -103,12 +120,31 @@ export function planIn({ provider, connection, asked, expires_at, secrets }: Ses
   };
 }
 
+function clientIn(client: Partial<NonNullable<SessionClear["client"]>>, secrets: Session["secrets"]): Plan["client"] {
+  const { client_id, token_endpoint_auth_method, origin, registration_client_uri } = client;
+  if (client_id === undefined) return undefined;
+  const { client_secret, registration_access_token } = secrets;
+  return {
+    client_id,
+    ...defined({ token_endpoint_auth_method, origin, registration_client_uri }),
+    ...defined({ client_secret, registration_access_token }),
+  };
+}
+
+/** The session once it is known who the server is asked as. */
+export function identified(session: Session, { client, redirectUri: redirect_uri }: Identity): Session {
+  const { client_secret, registration_access_token, ...clear } = client;
+  const secrets = { ...session.secrets, ...defined({ client_secret, registration_access_token }) };
+  return { ...session, client: { ...clear, redirect_uri }, secrets };
+}
+
 /** Whether a login that is planned would ask for the very thing that this session asks for, as far as anybody may know. */
 export const isSame = ({ asked, ...session }: SessionClear, plan: Plan): boolean =>
   session.provider === plan.provider &&
   session.connection === plan.connection &&
   asked.scope === plan.scope &&
-  asked.client_id === plan.client.client_id &&
+  asked.client_id === plan.client?.client_id &&
+  asked.client_metadata_url === plan.clientMetadataUrl &&
   asked.flow === plan.flow &&
   asked.redirect_uri === plan.redirectUri &&
   isDeepStrictEqual(asked.extras ?? {}, plan.extras) &&

@@ -4,9 +4,9 @@
  *   HOME/connections/<connection>@<provider>.json   a credential        HOME/defaults/<provider>.json    which one is meant
  *   HOME/providers/<provider>.json                  what a login taught HOME/refreshes/<connection>@…    one that was begun
  *   HOME/locks/<connection>@<provider>/             who may change it   HOME/keys.json, HOME/keys/       see keys.ts
- *   HOME/config.json                                see config.ts
+ *   HOME/clients/<host>-<hash>.json                 who we are to an issuer  HOME/config.json                   see config.ts
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
@@ -22,6 +22,8 @@ import {
   LearnedSecrets,
   LearnedView,
   Refreshing,
+  RegisteredSecrets,
+  RegisteredView,
   Standard,
 } from "./record.ts";
 import { shelf } from "./shelf.ts";
@@ -67,8 +69,19 @@ export function fileStore(home: string, keys: Keys, locks: Locks, configured: ()
     { directory: directory("refreshes"), kind: "refresh", clear: Refreshing, secrets: nothing, nameOf: fileOf },
     keys,
   );
+  const clients = shelf(
+    {
+      directory: directory("clients"),
+      kind: "client",
+      clear: RegisteredView,
+      secrets: RegisteredSecrets,
+      nameOf: ({ issuer }) => issuerFile(issuer),
+    },
+    keys,
+  );
   const lockOf = (named: Named) => locks.take(fileOf(named));
   const providerLock = (provider: string) => locks.take(`@${provider}`);
+  const registrationLock = (name: string) => locks.take(`client@${name}`);
   const standardLock = (provider: string) => locks.take(`${provider}.default`);
   const standard = async (provider: string) => defaults.glance(provider)?.connection ?? configured() ?? "default";
 
@@ -146,13 +159,36 @@ export function fileStore(home: string, keys: Keys, locks: Locks, configured: ()
         lock.release();
       }
     },
-    sealed: () => [...connections.sealed(locks.take), ...providers.sealed(providerLock)],
+    registered: (issuer) => clients.read(issuerFile(issuer)),
+    registeredIn: (name) => clients.read(name),
+    keepRegistered: (registered) => clients.write(registered),
+    async forgetRegistered(issuer, client_id) {
+      const lock = await patiently(() => registrationLock(issuerFile(issuer)));
+      try {
+        if (clients.glance(issuerFile(issuer))?.client_id === client_id) clients.remove(issuerFile(issuer));
+      } finally {
+        lock.release();
+      }
+    },
+    registrationLock: (issuer) => registrationLock(issuerFile(issuer)),
+    sealed: () => [
+      ...connections.sealed(locks.take),
+      ...providers.sealed(providerLock),
+      ...clients.sealed(registrationLock),
+    ],
     writers: () =>
       locks
         .taken()
         .filter((name) => name.includes("@")) // the others lock no record
         .map((name) => ({ name, isDone: () => !locks.isTaken(name) })),
   };
+}
+
+/** Readable, and one of its own for each issuer. */
+function issuerFile(issuer: string): string {
+  const host = URL.canParse(issuer) ? new URL(issuer).host : "";
+  const readable = host.replace(/[^a-z0-9.-]/g, "-").slice(0, 60);
+  return `${readable}-${createHash("sha256").update(issuer).digest("hex").slice(0, 16)}`;
 }
 
 type Names = [connection: string, provider: string];

@@ -32,10 +32,13 @@ export type Server = z.infer<ReturnType<typeof Server>>;
 export const AuthMethod = z.enum(authMethods);
 export type AuthMethod = z.infer<typeof AuthMethod>;
 
-const Client = lazily(() =>
+/** Who we are to a server, without what proves it. */
+export const ClientView = lazily(() =>
   z.object({
     client_id: z.string(),
-    token_endpoint_auth_method: AuthMethod,
+    token_endpoint_auth_method: z.optional(AuthMethod),
+    /** Absent where somebody gave it. */
+    origin: z.optional(z.literal("registration")),
     /** Where a client that authline registered is read and deleted (RFC 7592 §2). */
     registration_client_uri: z.optional(z.string()),
   }),
@@ -54,7 +57,7 @@ export const ConnectionView = lazily(() =>
     flow: z.string(),
     server: Server(),
     quirks: Quirks(),
-    client: Client(),
+    client: z.required(ClientView(), { token_endpoint_auth_method: true }),
     token_type: z.string(),
     /** What every request to the token endpoint carries. */
     extras: z.optional(Extras()),
@@ -100,12 +103,34 @@ export const LearnedView = lazily(() =>
     v: z.literal(1),
     provider: Name(),
     definition: z.partial(Definition()),
-    client: z.optional(z.partial(Client())),
+    client: z.optional(z.partial(ClientView())),
   }),
 );
 export type LearnedView = z.infer<ReturnType<typeof LearnedView>>;
 export const LearnedSecrets = lazily(() => z.object({ client_secret: z.optional(z.string()) }));
 export type Learned = LearnedView & { secrets: z.infer<ReturnType<typeof LearnedSecrets>> };
+
+/** A client that authline has registered with an issuer, for every provider of that issuer. Source: RFC 7591 §3.2.1. */
+export const RegisteredView = lazily(() =>
+  z.object({
+    v: z.literal(1),
+    issuer: z.string(),
+    client_id: z.string(),
+    token_endpoint_auth_method: AuthMethod,
+    /** With the port that was registered. */
+    redirect_uri: z.string(),
+    registration_client_uri: z.optional(z.string()),
+    registered_at: timestamp(),
+    /** Absent: its secret does not end. */
+    secret_expires_at: z.optional(timestamp()),
+  }),
+);
+export const RegisteredSecrets = lazily(() =>
+  z.object({ client_secret: z.optional(z.string()), registration_access_token: z.optional(z.string()) }),
+);
+export type Registered = z.infer<ReturnType<typeof RegisteredView>> & {
+  secrets: z.infer<ReturnType<typeof RegisteredSecrets>>;
+};
 
 /** Which of a provider's connections is meant where none is named. */
 export const Standard = lazily(() => z.object({ v: z.literal(1), provider: Name(), connection: Name() }));

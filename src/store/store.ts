@@ -1,7 +1,7 @@
 /** The store as flows see it. */
 import type { Warning } from "../protocol/failure.ts";
 import type { Lock } from "./lock.ts";
-import type { Connection, ConnectionView, Learned, LearnedView, Refreshing } from "./record.ts";
+import type { Connection, ConnectionView, Learned, LearnedView, Refreshing, Registered } from "./record.ts";
 import type { Sealed, Writing } from "./shelf.ts";
 
 /** A record that is there and cannot be read: never overwritten, always shown. */
@@ -42,6 +42,16 @@ export interface Store {
   /** The secret of the client that the last login of this provider was given. */
   clientSecret(provider: string): Promise<string | undefined>;
   learn(learned: Learned): Promise<void>;
+  /** The client that authline has registered with an issuer. */
+  registered(issuer: string): Promise<Registered | undefined>;
+  /** The same, by the name of its file. */
+  registeredIn(name: string): Promise<Registered | undefined>;
+  /** The caller has the registration lock. */
+  keepRegistered(registered: Registered): Promise<void>;
+  /** Only where it is still this client. */
+  forgetRegistered(issuer: string, client_id: string): Promise<void>;
+  /** Of the one process that may register with an issuer; undefined while another one has it. */
+  registrationLock(issuer: string): Lock | undefined;
   /** Everything that has something sealed in it. */
   sealed(): Sealed[];
   /** Whoever has a connection's or a provider's lock now. */

@@ -21,7 +21,7 @@ import type { PhaseEvent } from "../../src/protocol/event.ts";
 import { Failure } from "../../src/protocol/failure.ts";
 import { sessionsAt } from "../../src/sessions/sessions.ts";
 import { keysAt } from "../../src/store/keys.ts";
-import type { Connection, Learned, Refreshing } from "../../src/store/record.ts";
+import type { Connection, Learned, Refreshing, Registered } from "../../src/store/record.ts";
 import type { Store } from "../../src/store/store.ts";
 import {
   type Arrival,
@@ -380,6 +380,7 @@ const nameOf = ({ provider, connection }: Named) => `${connection}@${provider}`;
 export class MemoryStore implements Store {
   #connections: (Connection | Unreadable)[];
   #learned: Learned[];
+  readonly #registered = new Map<string, Registered>();
   #begun: Map<string, Refreshing>;
   readonly #answers: { id_token?: string };
   readonly #seen = new Set<string>();
@@ -401,6 +402,23 @@ export class MemoryStore implements Store {
   setStandard = async () => {};
   sealed = () => [];
   writers = () => [];
+  registeredIn = async () => undefined;
+
+  async registered(issuer: string) {
+    return structuredClone(this.#registered.get(issuer));
+  }
+
+  async keepRegistered(registered: Registered) {
+    this.#registered.set(registered.issuer, structuredClone(registered));
+  }
+
+  async forgetRegistered(issuer: string) {
+    this.#registered.delete(issuer);
+  }
+
+  registrationLock(issuer: string) {
+    return this.lock(issuer, "client");
+  }
 
   lock(provider: string, connection: string) {
     const name = nameOf({ provider, connection });
