@@ -231,9 +231,16 @@ function account(sub: string) {
   };
 }
 
-async function signingKey(): Promise<JWK> {
-  const { privateKey } = await promisify(generateKeyPair)("rsa", { modulusLength: 2048 });
-  return { ...(privateKey.export({ format: "jwk" }) as JWK), use: "sig", alg: "RS256" };
+let key: Promise<JWK> | undefined;
+
+/** One for all: to find its primes takes longer than a sign-in. */
+function signingKey(): Promise<JWK> {
+  key ??= promisify(generateKeyPair)("rsa", { modulusLength: 2048 }).then(({ privateKey }) => ({
+    ...(privateKey.export({ format: "jwk" }) as JWK),
+    use: "sig",
+    alg: "RS256",
+  }));
+  return key;
 }
 
 /** oidc-provider greets some versions of Node with a warning as soon as it is imported. */

@@ -172,8 +172,10 @@ export async function leftovers(run: { pid: number; home: string }, withinMs = 1
     await sleep(10);
     alive = living(run);
   }
-  return alive.map((pid) => `${pid} ${readProc(pid, "cmdline").replaceAll("\0", " ").trim()}`);
+  return alive.map(describe);
 }
+
+const describe = (pid: number) => `${pid} ${readProc(pid, "cmdline").replaceAll("\0", " ").trim()}`;
 
 /** What a stream shows besides the one token that it is for. */
 const shownOf = (stdout: Buffer) =>
@@ -182,9 +184,12 @@ const shownOf = (stdout: Buffer) =>
 /** For afterEach: ends what still runs and removes the homes. Returns what it had to end. Throws where a secret got out. */
 export async function sweep(): Promise<string[]> {
   const found: string[] = [];
+  const processes = started.size > 0 ? everyProcess() : [];
   for (const run of started) {
-    found.push(...(await leftovers(run, 0)));
-    killAll(run);
+    const alive = living(run, processes);
+    if (alive.length === 0) continue;
+    found.push(...alive.map(describe));
+    for (const pid of alive) signalTo(pid, "SIGKILL");
     await leftovers(run);
   }
   started.clear();
@@ -197,8 +202,9 @@ export async function sweep(): Promise<string[]> {
 }
 
 process.once("exit", () => {
-  for (const run of started) killAll(run);
+  for (const run of started) for (const pid of living(run)) signalTo(pid, "SIGKILL");
   removeHomes();
+  for (const directory of fifoDirectories) rmSync(directory, { recursive: true, force: true });
 });
 
 /** Collects stdout and cuts it into events while it streams. */
@@ -375,13 +381,24 @@ function openFile(directory: string, tap: Tap): Stdout {
 
 /** A pipe as a shell makes it. Node cannot call pipe(2), but it can open both ends of a FIFO. */
 function openFifo() {
-  const directory = mkdtempSync(path.join(os.tmpdir(), "authline-pipe-"));
-  const fifo = path.join(directory, "pipe");
-  execFileSync("mkfifo", ["-m", "600", fifo]);
+  const fifo = fifos.pop() ?? freshFifo();
   // Without O_NONBLOCK the first end would wait for the second one, which is ours as well.
   const readEnd = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
   const writeEnd = openSync(fifo, constants.O_WRONLY);
-  return { path: fifo, read: readEnd, write: writeEnd, unlink: () => rmSync(directory, { recursive: true }) };
+  return { path: fifo, read: readEnd, write: writeEnd, unlink: () => rmSync(fifo) };
+}
+
+const fifos: string[] = [];
+const fifoDirectories: string[] = [];
+
+/** Many at once: to start a program for each would cost a test as much as what it tests. */
+function freshFifo(): string {
+  const directory = mkdtempSync(path.join(os.tmpdir(), "authline-pipe-"));
+  fifoDirectories.push(directory);
+  const [first = "", ...more] = Array.from({ length: 50 }, (_, index) => path.join(directory, `${index}`));
+  execFileSync("mkfifo", ["-m", "600", first, ...more]);
+  fifos.push(...more);
+  return first;
 }
 
 /** Reads a pipe to its end; with `sips`, a few bytes at a time, so that the pipe stays full behind them. */
@@ -422,24 +439,37 @@ function cleanEnv({ env = {}, faults }: Options, home: string): Record<string, s
   );
 }
 
-function living({ pid, home }: { pid: number; home: string }): number[] {
+interface Process {
+  pid: number;
+  group: number;
+  session: number;
+  environ: string;
+}
+
+/** Every one but ourselves that is not dead. */
+function everyProcess(): Process[] {
   if (process.platform !== "linux") return [];
-  const isOurs = (candidate: number) => readProc(candidate, "environ").split("\0").includes(`AUTHLINE_HOME=${home}`);
-  // After its end a process id may be given to a stranger, whose group is none of our business: we kill what we find.
-  // (Empty: there is no such process, or it is a zombie and still ours.)
-  const mayHaveGroup = pid !== 0 && (readProc(pid, "environ") === "" || isOurs(pid));
   return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((candidate) => {
-      if (candidate === process.pid) return false;
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((name) => {
+      const pid = Number(name);
       // pid (name) state ppid group session …, where the name may hold spaces and parentheses
-      const [state = "", , group, session] = readProc(candidate, "stat")
+      const [state = "", , group, session] = readProc(pid, "stat")
         .replace(/^.*\) /s, "")
         .split(" ");
-      if (["", "Z", "X"].includes(state)) return false;
-      return (mayHaveGroup && (Number(group) === pid || Number(session) === pid)) || isOurs(candidate);
+      if (["", "Z", "X"].includes(state)) return [];
+      return { pid, group: Number(group), session: Number(session), environ: `\0${readProc(pid, "environ")}\0` };
     });
+}
+
+function living({ pid, home }: { pid: number; home: string }, processes = everyProcess()): number[] {
+  const isOurs = ({ environ }: Process) => environ.includes(`\0AUTHLINE_HOME=${home}\0`);
+  // After its end a process id may be given to a stranger, whose group is none of our business: we kill what we find.
+  const holder = processes.find((each) => each.pid === pid);
+  const mayHaveGroup = pid !== 0 && (holder === undefined || isOurs(holder));
+  return processes
+    .filter((each) => isOurs(each) || (mayHaveGroup && (each.group === pid || each.session === pid)))
+    .map((each) => each.pid);
 }
 
 function readProc(pid: number, file: "stat" | "environ" | "cmdline"): string {
@@ -456,10 +486,6 @@ function signalTo(pid: number, signal: NodeJS.Signals): boolean {
   } catch {
     return false;
   }
-}
-
-function killAll(run: { pid: number; home: string }): void {
-  for (const pid of living(run)) signalTo(pid, "SIGKILL");
 }
 
 function removeHomes(): void {
