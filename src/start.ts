@@ -13,6 +13,8 @@ export interface Host extends Process {
   onStream(stream: Stream): void;
   /** Told when stdout cannot be written any more, with what the process must exit with. */
   onLost(exitCode: number): void;
+  /** Who writes to a descriptor. */
+  output?: typeof output;
 }
 
 /** Runs what argv says; when it returns, the result is out. */
@@ -20,8 +22,9 @@ export async function start(host: Host): Promise<void> {
   const call = read(host.argv);
   const modes = modesOf(host, call);
   let readerGone = false;
-  const stderr = output(2, () => {});
-  const stdout = output(1, (code) => {
+  const { output: writer = output } = host;
+  const stderr = writer(2, () => {});
+  const stdout = writer(1, (code) => {
     readerGone = code === "EPIPE" || code === "EOF"; // a reader that leaves is told nothing more
     if (!readerGone) stderr.write(`Nothing more can be written to stdout (${code}).\n`);
     host.onLost(readerGone ? EXIT_READER_GONE : codes.store.exit);

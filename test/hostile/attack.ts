@@ -6,12 +6,14 @@
 //   terminal is touched, no secret is shown, nothing is stored unless the login succeeded, nothing was executed and
 //   nothing is left running.
 // - It knows the contract and the store's directory, and imports nothing from src/.
+// - The binary is spawned where processes are the point; elsewhere the program runs inside (support/inside.ts).
 
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { type OutgoingHttpHeaders, request } from "node:http";
 import path from "node:path";
 import { expect } from "vitest";
 import { type HostileServer, jwks, metadata, type Routes, startHostileServer } from "../support/hostile-server.ts";
+import { inside } from "../support/inside.ts";
 import { opened } from "../support/sealed.ts";
 import { authline, leftovers, type Options, type Run, type Running, tempHome } from "../support/spawn.ts";
 import { checkStream, type Event, leaks } from "../support/stream.ts";
@@ -102,6 +104,8 @@ export interface Attack {
   /** Behind the server's URL. */
   issuer?: string;
   options?: Options;
+  /** With a process of its own: what is about time, memory, signals, or programs that are started. */
+  spawned?: true;
   /** Plays the person, or the attacker, while the login runs. */
   meanwhile?: (running: Running, server: HostileServer) => Promise<void>;
   /** What the result's message is to say. */
@@ -117,7 +121,7 @@ export async function suffer(attack: Attack): Promise<void> {
   const { routes, flow = "client_credentials", argv = [], issuer = "", options = {}, ends } = attack;
   const hostile = await server(routes, attack.metadata);
   try {
-    const running = login(hostile.url + issuer, ["--flow", flow, ...argv], options);
+    const running = login(hostile.url + issuer, ["--flow", flow, ...argv], options, attack.spawned ?? false);
     if (attack.meanwhile) await attack.meanwhile(running, hostile);
     const run = await running.done;
     await judge(run, ends, attack);
@@ -129,7 +133,7 @@ export async function suffer(attack: Attack): Promise<void> {
 }
 
 /** `authline login acme`, in an empty home that is its working directory as well. */
-export function login(issuer: string, argv: string[], options: Options = {}): Running {
+export function login(issuer: string, argv: string[], options: Options = {}, spawned = true): Running {
   const home = options.home ?? tempHome();
   const words = [
     "login",
@@ -142,7 +146,9 @@ export function login(issuer: string, argv: string[], options: Options = {}): Ru
     "env:CLIENT_SECRET",
   ];
   const env = { CLIENT_SECRET: SECRET.client, ...options.env };
-  return authline([...words, ...argv], { timeoutMs: 15_000, cwd: home, ...options, home, env });
+  const call = [...words, ...argv];
+  const all = { timeoutMs: 15_000, cwd: home, ...options, home, env };
+  return spawned || options.env ? authline(call, all) : inside(call, all);
 }
 
 /** The promises that hold however the server behaved. */
@@ -173,6 +179,7 @@ export async function judge(run: Run, ends: Ending, { says, hidden = [] }: Pick<
   }
   // The home is the working directory: what a shell was tricked into making would lie there.
   expect(readdirSync(run.home).filter((name) => !OURS.has(name))).toEqual([]);
+  expect(existsSync("owned")).toBe(false);
   if (status === "error" || status === "cancelled") expect(stored(run.home)).toEqual([]);
   expect(await leftovers(run)).toEqual([]);
 }

@@ -129,9 +129,7 @@ export function authline(argv: string[], options: Options = {}): Running {
     const { bytes: stdout, events } = tap;
     // A terminal shows what is typed there, and a token to who asks for it.
     const onScreen = { pty: [], "pty-stderr": [shownOf(stdout)] }[sink as string];
-    for (const text of onScreen ?? [shownOf(stdout), String(Buffer.concat(stderr))]) {
-      for (const secret of secretsIn(text)) leaked.add(`authline ${argv.join(" ")} shows ${secret}`);
-    }
+    mustHide(argv, onScreen ?? [shownOf(stdout), String(Buffer.concat(stderr))]);
     return { ...run, stdout, stderr: String(Buffer.concat(stderr)), code, signal, events, durationMs, lingeredMs };
   };
   let timer: NodeJS.Timeout | undefined;
@@ -177,8 +175,15 @@ export async function leftovers(run: { pid: number; home: string }, withinMs = 1
 
 const describe = (pid: number) => `${pid} ${readProc(pid, "cmdline").replaceAll("\0", " ").trim()}`;
 
+/** Remembers what got out, for `sweep` to fail upon. */
+export function mustHide(argv: readonly string[], texts: readonly string[]): void {
+  for (const text of texts) {
+    for (const secret of secretsIn(text)) leaked.add(`authline ${argv.join(" ")} shows ${secret}`);
+  }
+}
+
 /** What a stream shows besides the one token that it is for. */
-const shownOf = (stdout: Buffer) =>
+export const shownOf = (stdout: Buffer) =>
   String(stdout).replace(/("command":"token",.*"data":\{[^{}]*?"access_token":)"[^"]*"/g, "$1");
 
 /** For afterEach: ends what still runs and removes the homes. Returns what it had to end. Throws where a secret got out. */
@@ -208,7 +213,7 @@ process.once("exit", () => {
 });
 
 /** Collects stdout and cuts it into events while it streams. */
-class Tap {
+export class Tap {
   #chunks: Buffer[] = [];
   #rest = "";
   #decoder = new TextDecoder();
@@ -420,7 +425,7 @@ function read(fd: number, onChunk: (chunk: Buffer) => void, sips?: { bytes: numb
 }
 
 /** What any login shell has, and nothing that says who or where we are: no CI, NO_COLOR, DISPLAY, BROWSER, XDG_*. */
-function cleanEnv({ env = {}, faults }: Options, home: string): Record<string, string> {
+export function cleanEnv({ env = {}, faults }: Pick<Options, "env" | "faults">, home: string): Record<string, string> {
   const preload = faults && new URL(`faults/${faults.replace(/\.mjs$/, "")}.mjs`, import.meta.url);
   if (preload && !existsSync(preload)) throw new Error(`no such fault: ${faults}`);
   const flag = preload && `--import=${preload.href}`;
