@@ -151,9 +151,11 @@ async function parse(
   for (const [name, place] of Object.entries(command.positionals)) {
     const read = (word: string) => place.parse(word, `<${name}>`);
     const word = place.many ? undefined : words.shift();
-    const value = place.many ? words.splice(0).map(read) : word === undefined ? settled(place) : read(word);
+    const isFree = place.unless !== undefined && named[place.unless] !== undefined;
+    const settledOn = () => (isFree ? undefined : settled(place));
+    const value = place.many ? words.splice(0).map(read) : word === undefined ? settledOn() : read(word);
     if (value !== undefined) args[name] = value;
-    else if (place.required) throw usage(`<${name}> is missing.`, exampleOf(command, place));
+    else if (place.required && !isFree) throw usage(`<${name}> is missing.`, exampleOf(command, place));
   }
   if (words[0] !== undefined) {
     const known = await didYouMean(words[0], optionHelp(command.options), "--");

@@ -20,6 +20,7 @@ import { type Keys, keysAt } from "./store/keys.ts";
 import type { Self } from "./store/lock.ts";
 import { locksAt, patiently } from "./store/locks.ts";
 import type { Store } from "./store/store.ts";
+import type { Unseen } from "./unseen.ts";
 
 export interface Context {
   /** Aborted when the command is cancelled. Everything that waits heeds it and rejects with its reason. */
@@ -51,6 +52,8 @@ export interface Context {
   pass(bytes: Uint8Array): void;
   /** Lines that somebody types or pastes, until `signal` aborts; none where nobody can. */
   lines(signal: AbortSignal): AsyncIterable<string>;
+  /** A line that somebody types at the terminal without seeing it; undefined where nobody can be asked. Hides from now on. */
+  unseen(): Promise<Unseen | undefined>;
   /** What a shell command printed on its stdout; its stderr goes to ours. Nothing of it outlives an abort. */
   execute(command: string, bounds: Bounds): Promise<string>;
   /** Starts authline again, in a process that lives on when this one ends. */
@@ -185,6 +188,12 @@ export function createContext(host: Process, home: string): Context {
       const input = host.stdin();
       (input as Partial<Socket>).unref?.(); // somebody may type: that alone is nothing to stay for
       yield* createInterface({ input, signal });
+    },
+    async unseen() {
+      const { stdin, stderr } = host.terminal;
+      if (!prompt || !stdin || !stderr || !isInForeground()) return undefined;
+      const { readUnseen } = await import("./unseen.ts");
+      return readUnseen(host.stdin());
     },
     async execute(command, { signal, maxBytes }) {
       const { execa } = await import("execa");

@@ -5,9 +5,10 @@ import { asFailure, codes, exits, Failure, type Warning } from "./protocol/failu
 import type { ResultBody } from "./protocol/machine.ts";
 
 export const succeeded = (outcome: Outcome): ResultBody => {
-  const { status = "success", message, data, warnings = [], next_actions = [], session_id, replayed } = outcome;
+  const { status = "success", message, data, warnings = [], next_actions = [] } = outcome;
+  const { session_id, replayed, kind } = outcome;
   return {
-    ...defined({ session_id, replayed }),
+    ...defined({ session_id, replayed, kind }),
     phase: "result",
     message,
     status,

@@ -54,7 +54,7 @@ export function openStream({ command, kind, challenges, signal, now, show }: Str
     seq = replayed?.seq ?? seq;
     const time = replayed?.time ?? at.toISOString();
     const duration_ms = Math.max(0, at.getTime() - startedAt);
-    const machine = machineFor(replayed?.kind ?? kind);
+    const machine = machineFor(replayed?.kind ?? body.kind ?? kind);
     const transition = machine(state, { v: VERSION, seq, time, command, duration_ms }, body);
     seq++;
     state = transition.to;

@@ -91,7 +91,7 @@ describe("complete", () => {
     [["token", "acme", "too-many", "a"], []],
     [
       ["login", "acme", "--flow", "a"],
-      ["auto", "authorization_code"],
+      ["auto", "authorization_code", "api_key"],
     ],
     [["login", "acme", "--timeout", ""], []],
     [
@@ -320,7 +320,7 @@ describe("completion", () => {
         { env: shellEnv(), encoding: "utf8" },
       );
     expect(ask("login github --flow = au")).toBe("auto authorization_code\n");
-    expect(ask("login github --flow =")).toBe("auto authorization_code device_code client_credentials\n");
+    expect(ask("login github --flow =")).toBe("auto authorization_code device_code client_credentials api_key\n");
     expect(ask("conf")).toBe("config\n");
     const broken = join(home, "bin", "authline");
     const env = shellEnv();

@@ -33,7 +33,8 @@ import * as failure from "../src/protocol/failure.ts";
 import { MAX_LINE } from "../src/protocol/machine.ts";
 import type { Attended } from "./support/attended.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
-import { secretsUnder } from "./support/issued.ts";
+import { type HostileServer, startHostileServer } from "./support/hostile-server.ts";
+import { remember, secretsUnder } from "./support/issued.ts";
 import { anchors, codes, fences, prose, relativeLinks, section, table } from "./support/markdown.ts";
 import { authline, binary, sweep } from "./support/spawn.ts";
 import { checkStream, type Event, parseStream } from "./support/stream.ts";
@@ -57,6 +58,9 @@ const readme = load("README.md");
 const contract = load("docs/contract.md");
 const contributing = load("CONTRIBUTING.md");
 
+/** Where README says that everything is kept. */
+const README_HOME = codes(section(readme, "## Where things are"))[0]?.replace(/^~\//, "") ?? "";
+
 type Block = (typeof blocks)[number];
 
 // --- examples --------------------------------------------------------------------------------------------------------
@@ -73,7 +77,22 @@ const FILES: Record<string, (server: AuthorizationServer) => string> = {
   "secret.txt": ({ clients }) => `${clients.confidential.secret}\n`,
   "token.txt": () => "token-of-a-pipeline\n",
   "statement.jwt": () => "e30.e30.c2ln\n",
+  "key.txt": () => `${KEY}\n`,
+  ".env": () => `OPENAI_API_KEY=${KEY}\nDATABASE_URL=postgres://localhost/\n`,
 };
+
+/** An API with keys, in the place of the one that the guides name. */
+const KEY = "sk-proj-of-a-reader-of-the-docs";
+remember(KEY);
+const keyService = (url: string) => ({
+  v: 1,
+  provider: "openai",
+  definition: {
+    display_name: "OpenAI",
+    api_key: { pattern: "^sk-.*$", create_url: "https://platform.openai.com/api-keys", verify: { endpoint: url } },
+    environment: { api_key: ["OPENAI_API_KEY"] },
+  },
+});
 
 /** What a guide takes for granted before its first block. */
 const SIGNED_IN = "authline login acme --issuer https://login.acme.example --client-id cli";
@@ -81,6 +100,7 @@ const BEFORE: Record<string, string> = {
   "docs/completion.md": SIGNED_IN,
   "docs/config.md": SIGNED_IN,
   "docs/agents.md": SIGNED_IN,
+  "docs/api-keys.md": SIGNED_IN,
   "docs/connections.md": SIGNED_IN,
   "docs/contract.md": SIGNED_IN,
   "docs/security.md": SIGNED_IN,
@@ -159,6 +179,7 @@ const count = (text: string, pattern: RegExp) => text.match(pattern)?.length ?? 
 
 let scratch: string;
 let server: AuthorizationServer;
+let api: HostileServer;
 
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "authline-docs-"));
@@ -172,10 +193,14 @@ beforeAll(async () => {
   const quoted = [process.execPath, shim].map((word) => `'${word}'`).join(" ");
   writeFileSync(join(scratch, "bin", "authline"), `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
   server = await startAuthorizationServer({ interval: 1 });
+  api = await startHostileServer({
+    "GET /v1/models": ({ headers }) => ({ status: headers.authorization === `Bearer ${KEY}` ? 200 : 401, json: {} }),
+  });
 });
 
 afterAll(async () => {
   await server.close();
+  await api.close();
   rmSync(scratch, { recursive: true });
 });
 
@@ -185,6 +210,9 @@ function machine(guide: string, { name, env, way }: Machine) {
   const log = join(home, "log");
   const cwd = join(home, "work");
   for (const each of [home, log, cwd]) mkdirSync(each, { recursive: true });
+  const known = join(home, README_HOME, "providers");
+  mkdirSync(known, { recursive: true, mode: 0o700 });
+  writeFileSync(join(known, "openai.json"), JSON.stringify(keyService(`${api.url}/v1/models`)), { mode: 0o600 });
   for (const [file, content] of Object.entries(FILES)) writeFileSync(join(cwd, file), content(server));
 
   const run = async (example: string, language = "sh"): Promise<Ran> => {
@@ -289,8 +317,7 @@ describe.each(MACHINES.map((on) => [on.name, on] as const))("examples run %s:", 
       test("somebody signed in the way they like there", () => expect([...grants]).toContain(on.grant));
 
       test("its credentials lie where README says, sealed, readable by nobody else", () => {
-        const [where = ""] = codes(section(readme, "## Where things are"));
-        const directory = join(here.home, where.replace(/^~\//, ""));
+        const directory = join(here.home, README_HOME);
         const kept = readdirSync(directory, { recursive: true, encoding: "utf8" }).map((file) => join(directory, file));
         const files = kept.filter((file) => statSync(file).isFile());
         expect(files).not.toEqual([]);
@@ -517,6 +544,7 @@ describe("docs/contract.md", () => {
   });
   const kinds: { name: string; kind: Kind }[] = [
     ...commands.filter(({ name }) => name !== "render"), // what it ends with is on the stream that it was given
+    { name: "login --import", kind: "import" },
     { name: "help", kind: "help" },
     { name: "version", kind: "version" },
   ];

@@ -135,7 +135,7 @@ const cases: [what: string, argv: string[], message: RegExp | string, hint: RegE
     "a choice that is none",
     ["login", "github", "--flow", "implicit"],
     '--flow cannot be "implicit".',
-    "It is one of auto, authorization_code, device_code, client_credentials.",
+    "It is one of auto, authorization_code, device_code, client_credentials, api_key.",
   ],
   ["a schema that is none", ["schema", "evnet"], '<name> cannot be "evnet".', "It is one of event, command, provider."],
   [

@@ -490,7 +490,7 @@ test("a sign-in is stored though another process keeps the lock, and a refresh o
   const old = record("acme", { refreshable: true, secrets: { access_token: "old", refresh_token: "old" } });
   await ctx.store.keep(old);
   const lock = ctx.store.lock("acme", "default");
-  const definition = { name: "acme", display_name: "Acme", issuer: old.server.issuer };
+  const definition = { name: "acme", display_name: "Acme", issuer: old.server?.issuer };
   const request = { ...old, definition, extras: {}, as: old.server, scope: "openid" } as unknown as GrantRequest;
   const tokens = { access_token: "new", refresh_token: "new", token_type: "bearer" } as Tokens;
   const grant = { attended: true };
@@ -515,7 +515,7 @@ test("a sign-in is stored though another process keeps the lock, and a refresh o
     store: { ...ctx.store, connection },
     fetch: async () => Response.json(answer),
   };
-  const server = { ...old.server, token_endpoint: `${old.server.issuer}/token` };
+  const server = { ...old.server, token_endpoint: `${old.server?.issuer}/token` };
   Object.assign(old, { server });
   expect(await lastOf(refresh(old, { turn: 1, server: 1 }, waking))).toMatchObject({
     secrets: { access_token: "new" },

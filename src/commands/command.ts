@@ -40,6 +40,8 @@ export interface Positional {
   env?: string;
   config?: string;
   completes?: Completes;
+  /** The option with which it may be left out, and no setting stands for it. */
+  unless?: string;
   /** All the words that are left; the last one only. */
   many?: true;
   parse(raw: string, name: string): string;
@@ -56,7 +58,11 @@ type Value<O> = O extends { type: "boolean" }
       ? T | undefined
       : never;
 type Word<P> = P extends { parse(raw: string, name: string): infer T } ? T : string;
-type Argument<P> = P extends { many: true } ? Word<P>[] : P extends { required: true } ? Word<P> : Word<P> | undefined;
+type Argument<P> = P extends { many: true }
+  ? Word<P>[]
+  : P extends { required: true; unless?: never }
+    ? Word<P>
+    : Word<P> | undefined;
 type Args<P, O> = { [K in keyof P]: Argument<P[K]> } & { [K in keyof O]: Value<O[K]> };
 
 export interface Command<K extends Kind = Kind, P = Record<string, Positional>, O = Options> {

@@ -1,7 +1,8 @@
 import { loginAction, sessionActions, standardOf, trySoon } from "../actions.ts";
 import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
-import type { Asked, Plan } from "../flows/plan.ts";
+import type { Outcome } from "../flow.ts";
+import type { Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
 import { Failure, type NextAction, type Warning } from "../protocol/failure.ts";
 import { grants } from "../providers/definition.ts";
@@ -12,10 +13,10 @@ import { choice, command, flag, text } from "./command.ts";
 import { checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
 
 export const login = command({
-  positionals: { provider: settings.provider },
+  positionals: { provider: { ...settings.provider, unless: "import" } },
   options: {
     connection: connectionOption,
-    flow: choice("how to sign in", ["auto", ...grants], "auto", "FLOW"),
+    flow: choice("how to sign in", ["auto", ...grants, "api_key"], "auto", "FLOW"),
     scope: text("what to ask for, separated by spaces", "SCOPES", checkScope),
     issuer: text("the authorization server, if the provider is not a known one", "URL", checkIssuer),
     "client-id": text("the client that the provider registered for you", "ID", checkClientId),
@@ -23,6 +24,9 @@ export const login = command({
     "client-metadata-url": settings.client_metadata_url,
     "software-statement-from": text(`a statement that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
     "registration-token-from": text(`a token that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
+    "key-from": text(`where the API key is, for a provider that has them: ${SOURCES}`, "SOURCE", checkSource),
+    import: text("take over the keys that are in a dotenv file; - is stdin", "FILE"),
+    "no-verify": flag("do not try a key before it is stored"),
     browser: settings.browser,
     "redirect-uri": text(
       `the loopback address to return to; without a port takes a free one (${REDIRECT_URI})`,
@@ -37,6 +41,8 @@ export const login = command({
     "authline login github --client-id Iv1.0123456789abcdef",
     "authline login acme --issuer https://login.acme.example --client-id cli --flow device_code",
     "authline login acme --flow client_credentials --client-secret-from env:ACME_SECRET",
+    "authline login openai --key-from env:OPENAI_API_KEY",
+    "authline login --import .env",
     'authline login acme --connection work --scope "openid email" --redirect-uri http://127.0.0.1:8400/callback',
   ],
   ends: [
@@ -56,15 +62,29 @@ export const login = command({
 
   async *flow(args, ctx) {
     let session: SessionClear | undefined;
+    const { provider = "", import: file } = args; // without a file there is one
     const warnings: Warning[] = []; // of what is done only once, and must not be missed
     let standard = "default";
     const done = new AbortController();
     try {
-      standard = await standardOf(args.provider, args.connection === undefined, ctx);
-      const { provider, connection = standard } = args;
+      if (file !== undefined) {
+        if (args["key-from"] !== undefined) {
+          const hint = "Give one of them.";
+          throw new Failure("usage", "--import and --key-from contradict each other.", { hint });
+        }
+        warnings.push(...(await ctx.store.prepare()));
+        const { importFrom } = await import("../flows/import.ts");
+        return outcomeWith<Outcome<"login" | "import">>(warnings, yield* importFrom(file, args, ctx));
+      }
+      standard = await standardOf(provider, args.connection === undefined, ctx);
+      const { connection = standard, flow } = args;
       warnings.push(...(await ctx.store.prepare({ provider, connection })));
+      const { isByKey, signInByKey } = await import("../flows/api_key.ts");
+      if (flow === "api_key" || (await isByKey({ ...args, provider }, ctx))) {
+        return outcomeWith(warnings, yield* signInByKey({ ...args, provider }, ctx));
+      }
       const { planOf } = await import("../flows/plan.ts");
-      const plan = await planOf(args, ctx);
+      const plan = await planOf({ ...args, provider, flow }, ctx);
       if (!(await isAttended(plan))) {
         const { signIn } = await import("../flows/sign_in.ts");
         return outcomeWith(warnings, yield* signIn(plan, ctx));
@@ -78,7 +98,7 @@ export const login = command({
     } catch (error) {
       throw failureWith(
         warnings,
-        session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again(args, standard)),
+        session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again({ ...args, provider }, standard)),
       );
     } finally {
       done.abort();
@@ -102,16 +122,23 @@ async function isAttended({ flow, definition }: Plan): Promise<boolean> {
   return (await grantFlows[first]()).attended;
 }
 
+interface Again {
+  provider: string;
+  connection: string | undefined;
+  [option: string]: unknown;
+}
+
 /** The same command once more: until a login has succeeded, the name alone is not enough. */
-function again(args: Asked, standard: string): NextAction {
+function again(args: Again, standard: string): NextAction {
   const { argv, ...action } = loginAction(args.provider, args.connection ?? standard, standard);
   const options = [
-    ...(["flow", "scope", "issuer", "client-id", "client-secret-from", "client-metadata-url"] as const),
-    ...(["software-statement-from", "registration-token-from", "browser", "redirect-uri"] as const),
+    ...["flow", "scope", "issuer", "client-id", "client-secret-from", "client-metadata-url"],
+    ...["software-statement-from", "registration-token-from", "key-from", "browser", "redirect-uri"],
   ];
   const given = options.flatMap((name) => {
-    const value = args[name]?.startsWith("cmd:") ? "cmd:{command}" : args[name]; // it may hold a secret of its own
-    return value === undefined || value === "auto" ? [] : [`--${name}`, value];
+    const value = args[name] as string | undefined;
+    if (value === undefined || value === "auto") return [];
+    return [`--${name}`, value.startsWith("cmd:") ? "cmd:{command}" : value]; // it may hold a secret of its own
   });
   return { ...action, argv: [...argv, ...given] };
 }

@@ -127,6 +127,10 @@ async function newerThan({ provider, connection, updated_at }: Connection, { sto
 
 /** What becomes of a step that fails is said; the logout goes on. */
 async function* atServer(record: Connection, warnings: Warning[], ctx: Context): Flow<Step[]> {
+  if (!record.server) {
+    warnings.push({ code: "revocation_skipped", message: await whereItIsDeleted(record, ctx) });
+    return [];
+  }
   const { revoke } = await import("../flows/revoke.ts");
   const steps: Step[] = [];
   for (const { token_type_hint, state } of yield* revoke(record, ctx)) {
@@ -145,6 +149,14 @@ async function* atServer(record: Connection, warnings: Warning[], ctx: Context):
     warnings.push({ code: "client_left", message });
   }
   return steps;
+}
+
+/** What was created at the provider ends there, and by hand. */
+async function whereItIsDeleted({ provider, token_type }: Connection, { store }: Context): Promise<string> {
+  const { findDefinition } = await import("../providers/lookup.ts");
+  const definition = findDefinition(provider, await store.learned(provider).catch(() => undefined));
+  const [noun, url] = token_type === "api_key" ? ["API key", definition?.api_key?.create_url] : ["access token"];
+  return `The ${noun} stays valid: delete it ${url ? `at ${url}` : "in your account at the provider."}`;
 }
 
 async function* deleteClient(record: Connection, ctx: Context): Flow<Step | undefined> {
@@ -167,6 +179,7 @@ async function* deleteClient(record: Connection, ctx: Context): Flow<Step | unde
 
 /** The next login of the provider must not come as a client that is no more. */
 async function forgetClient({ provider, client, server }: Connection, { store }: Context): Promise<void> {
+  if (!server || !client) return;
   await store.forgetRegistered(server.issuer, client.client_id);
   const learned = await store.learned(provider);
   if (learned?.client?.client_id !== client.client_id) return;
@@ -179,7 +192,7 @@ async function forgetClient({ provider, client, server }: Connection, { store }:
  * an ID token is nobody's to read: the server asks instead.
  */
 function signOutUrl({ server, client }: Connection): string | undefined {
-  if (!server.end_session_endpoint) return undefined;
+  if (!server?.end_session_endpoint || !client) return undefined;
   const url = new URL(server.end_session_endpoint);
   url.searchParams.set("client_id", client.client_id);
   return url.href;

@@ -63,8 +63,7 @@ function describe(record: ConnectionView | Unreadable, now: Date): ConnectionSta
     record_status: recordStatus(record, now),
     ...defined({ account, scope, expires_at }),
     refreshable,
-    issuer: server.issuer,
-    client_id: client.client_id,
+    ...defined({ issuer: server?.issuer, client_id: client?.client_id }),
     flow,
     updated_at,
   };

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { Outcome } from "../flow.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
+import { headerOf } from "../providers/definition.ts";
 import { tokenInEnv } from "../providers/environment.ts";
 import { type Connection, recordStatus, timeToLive } from "../store/record.ts";
 import { command, flag } from "./command.ts";
@@ -39,7 +40,7 @@ export const token = command({
     const standard = await standardOf(provider, asked === undefined, ctx);
     const name = asked ?? standard;
     const given = tokenInEnv(provider, name, name === standard, ctx);
-    if (given) return handedThrough(provider, name, given);
+    if (given) return await handedThrough(provider, name, given, ctx);
 
     const stored = await ctx.store.connection(provider, name);
     if (!stored) throw await nothingStored();
@@ -78,7 +79,9 @@ export const token = command({
         warnings.push({ code: "refresh_failed", message: `${error.message} The stored token is handed out as it is.` });
       }
     } else if (wanted) {
-      const message = "The server gave no refresh token for this credential: the stored token is handed out as it is.";
+      const message = stored.server
+        ? "The server gave no refresh token for this credential: the stored token is handed out as it is."
+        : "It was created at the provider and cannot be refreshed: what is stored is handed out as it is.";
       warnings.push({ code: "not_refreshable", message });
     }
     return handedOut(connection, connection !== stored, warnings, ctx);
@@ -103,16 +106,17 @@ const isPassing = ({ code, retryable, details }: Failure) =>
   retryable || (code === "provider" && details.oauth_error === undefined);
 
 function handedOut(record: Connection, refreshed: boolean, warnings: Warning[], ctx: Context): Outcome<"token"> {
-  const { provider, connection, account, token_type, scope, expires_at, secrets } = record;
+  const { provider, connection, account, token_type, header, scope, expires_at, secrets } = record;
   const left = timeToLive(record, ctx.now());
   return {
-    message: `Access token for ${provider}${account ? ` (${account})` : ""}.`,
+    message: `${token_type === "api_key" ? "API key" : "Access token"} for ${provider}${account ? ` (${account})` : ""}.`,
     warnings,
     data: {
       provider,
       connection,
       access_token: secrets.access_token ?? "",
       token_type,
+      header: headerOf(header),
       ...defined({ scope, expires_at, expires_in: expires_at === undefined ? undefined : Math.floor(left) }),
       refreshed,
       source: "store",
@@ -120,9 +124,24 @@ function handedOut(record: Connection, refreshed: boolean, warnings: Warning[], 
   };
 }
 
-/** What the environment gives is handed out as it is: nothing is known of it, and nothing of it is kept. */
-const handedThrough = (provider: string, connection: string, { name, value }: { name: string; value: string }) =>
-  ({
+/** What the environment gives is handed out as it is: nothing of it is kept, and nothing is known of it but its provider. */
+async function handedThrough(
+  provider: string,
+  connection: string,
+  { name, value }: { name: string; value: string },
+  ctx: Context,
+): Promise<Outcome<"token">> {
+  const header = await headerFor(provider, ctx);
+  return {
     message: `Access token for ${provider}, from ${name}.`,
-    data: { provider, connection, access_token: value, token_type: "bearer", refreshed: false, source: "env" },
-  }) satisfies Outcome<"token">;
+    data: { provider, connection, access_token: value, token_type: "bearer", header, refreshed: false, source: "env" },
+  };
+}
+
+/** No definition, or one that cannot be read: it is most likely sent as most are. */
+async function headerFor(provider: string, { store }: Context): Promise<ReturnType<typeof headerOf>> {
+  const { findDefinition } = await import("../providers/lookup.ts");
+  const learned = await store.learned(provider).catch(() => undefined);
+  const definition = findDefinition(provider, learned);
+  return headerOf(definition?.api?.header ?? definition?.api_key?.header);
+}

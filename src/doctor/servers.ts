@@ -9,25 +9,29 @@ import { guardedFetch } from "../flows/http.ts";
 import { discover } from "../flows/server.ts";
 import { Failure } from "../protocol/failure.ts";
 import { findDefinition, isSameIssuer } from "../providers/lookup.ts";
-import type { ConnectionView } from "../store/record.ts";
+import type { ConnectionView, Server } from "../store/record.ts";
+import type { Unreadable } from "../store/store.ts";
 import { counted, type Finding, failed, failedBy, type Known, ok, skipped, warning } from "./check.ts";
 
 const DEADLINE_SECONDS = 5;
 const MOST = 32;
 
 export async function issuers(ctx: Context, known: Known): Promise<Finding[]> {
-  let connections: ConnectionView[];
+  let connections: Issued[];
   try {
-    connections = (await ctx.store.connections()).flatMap((each) => ("problem" in each ? [] : [each]));
+    connections = (await ctx.store.connections()).flatMap((each) => (isIssued(each) ? [each] : []));
   } catch (error) {
     return [failedBy(error)];
   }
-  const byIssuer = new Map<string, ConnectionView[]>();
+  const byIssuer = new Map<string, Issued[]>();
   for (const each of connections) {
     const { issuer } = each.server;
     byIssuer.set(issuer, [...(byIssuer.get(issuer) ?? []), each]);
   }
-  if (byIssuer.size === 0) return [skipped("Nobody is signed in anywhere.")];
+  if (byIssuer.size === 0) {
+    const isEmpty = ctx.store.names().length === 0;
+    return [skipped(isEmpty ? "Nobody is signed in anywhere." : "No server has issued what is stored.")];
+  }
   const asked = [...byIssuer].slice(0, MOST);
   const found = await Promise.all(asked.map(([issuer, records]) => look(issuer, records, ctx, known)));
   const left = byIssuer.size - asked.length;
@@ -37,7 +41,11 @@ export async function issuers(ctx: Context, known: Known): Promise<Finding[]> {
   ];
 }
 
-async function look(issuer: string, records: ConnectionView[], ctx: Context, known: Known): Promise<Finding[]> {
+/** What an authorization server has issued: an API key says of nobody who that was. */
+type Issued = ConnectionView & { server: Server };
+const isIssued = (record: ConnectionView | Unreadable): record is Issued => "server" in record;
+
+async function look(issuer: string, records: Issued[], ctx: Context, known: Known): Promise<Finding[]> {
   if (!URL.canParse(issuer)) return [failed(`${issuer} is not an address.`, { subject: issuer })];
   const timeout = AbortSignal.timeout(DEADLINE_SECONDS * 1000);
   const inner = { signal: AbortSignal.any([ctx.signal, timeout]), fetch: timed(ctx, known) };
@@ -63,7 +71,7 @@ async function look(issuer: string, records: ConnectionView[], ctx: Context, kno
 /** Undefined where a provider is known to publish nothing: then any answer of HTTP will do. */
 async function publishedBy(
   issuer: string,
-  [record]: ConnectionView[],
+  [record]: Issued[],
   inner: Pick<Context, "fetch" | "signal">,
   { store }: Context,
 ): Promise<Record<string, unknown> | undefined> {
@@ -84,7 +92,7 @@ async function publishedBy(
 const isMoved = (stored: string | undefined, published: unknown) =>
   stored !== undefined && typeof published === "string" && published !== stored;
 
-async function told(moved: readonly ConnectionView[], { store }: Context): Promise<Finding[]> {
+async function told(moved: readonly Issued[], { store }: Context): Promise<Finding[]> {
   return Promise.all(
     moved.slice(0, 5).map(async ({ provider, connection, server: { issuer, token_endpoint } }) => {
       const standard = await store.standard(provider).catch(() => "default");

@@ -1,13 +1,13 @@
 /** Who signed in, where no ID token says it: one request to the provider's own account endpoint. */
 import type { Context } from "../context.ts";
-import type { Definition } from "../providers/definition.ts";
+import { type Definition, headerOf } from "../providers/definition.ts";
 import { guardedFetch } from "./http.ts";
 import type { Tokens } from "./tokens.ts";
 
 /** Undefined when it cannot be found out: a name for the account is a comfort, not a condition. */
 export async function accountName(definition: Definition, tokens: Tokens, ctx: Context): Promise<string | undefined> {
   if (tokens.account !== undefined || !definition.account) return tokens.account;
-  const { name = "Authorization", prefix = "Bearer " } = definition.api?.header ?? {};
+  const { name, prefix } = headerOf(definition.api?.header);
   try {
     const response = await lookUp(definition.account, { [name]: `${prefix}${tokens.access_token}` }, ctx);
     return response.ok ? nameIn(await response.json(), definition.account.field) : undefined;

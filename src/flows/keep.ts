@@ -34,40 +34,13 @@ export async function* keep(
   const { access_token, refresh_token, id_token, token_type, expires_at, subject } = tokens;
   const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
   const account = await accountName(definition, tokens, ctx);
-  const warnings: Warning[] = [];
-  const lock = yield* patientHold(); // a refresh of what was there before may be under way
-  try {
-    const record = await written();
-    yield progress("store", "done", "The credential is stored.");
-    const standard = await standardOf(provider, false, ctx); // a success by now, whatever can be read
-    return outcomeWith(warnings, outcomeOf(record, definition.display_name, standard));
-  } finally {
-    lock?.release();
-  }
+  return yield* storing({ provider, connection }, definition.display_name, written, ctx);
 
-  /**
-   * Undefined where whoever has the lock does not come to an end: it was stopped, most likely. What somebody has just approved
-   * cannot be had again without them, so it is stored all the same. That is sound because a login never builds upon what was
-   * there before, and whoever wakes up with the lock looks before it writes or deletes: a refresh drops its own tokens where
-   * the record has changed (`mustStillBeWanted`), a logout and a rename leave what is not what they have read. What is left
-   * are the milliseconds between that look and the rename of a file; to lose the credential for sure would be worse.
-   */
-  async function* patientHold(): Flow<Lock | undefined> {
-    try {
-      return yield* holdOf({ provider, connection }, ctx);
-    } catch (error) {
-      if (!isLocked(error)) throw error;
-      const message = `${error.message} The sign-in is stored all the same. See who it is: authline doctor`;
-      warnings.push({ code: "lock_ignored", message });
-      return undefined;
-    }
-  }
-
-  async function written(): Promise<Connection> {
+  async function written(warnings: Warning[]): Promise<Connection> {
     const now = ctx.now().toISOString();
     const record: Connection = {
       ...defined({ scope, requested_scope, account, subject, expires_at, quirks: definition.quirks }),
-      ...defined({ session_id: continuity?.session_id, token_params }),
+      ...defined({ session_id: continuity?.session_id, token_params, header: definition.api?.header }),
       ...(Object.keys(extras).length > 0 && { extras }),
       v: 1,
       provider,
@@ -82,7 +55,7 @@ export async function* keep(
       secrets: defined({ access_token, refresh_token, id_token, client_secret, registration_access_token }),
     };
     const { grants: _, ...definitionTaught } = plan.taught;
-    await learn({
+    const taught: Learned = {
       v: 1,
       provider,
       // `auto` would never come by itself upon a way in that asks nobody
@@ -90,19 +63,57 @@ export async function* keep(
       // A registered client belongs to the issuer, and is kept with it.
       ...(origin === undefined && { client: { client_id } }),
       secrets: origin === undefined ? defined({ client_secret }) : {},
-    });
+    };
+    await learn(taught, warnings);
     await ctx.store.keep(record); // last: whoever takes over sees by it that all is done
     return record;
   }
 
   /** Known by name alone is a comfort: that the provider's lock is not to be had must not cost the credential. */
-  async function learn(learned: Learned): Promise<void> {
+  async function learn(learned: Learned, warnings: Warning[]): Promise<void> {
     try {
       await ctx.store.learn(learned);
     } catch (error) {
       if (!isLocked(error)) throw error;
       const message = `What this sign-in taught of ${provider} is not remembered. ${error.message}`;
       warnings.push({ code: "lock_ignored", message });
+    }
+  }
+}
+
+/** Waits for the connection's lock, and says that what `write` has stored under it is there: how every login ends. */
+export async function* storing(
+  whose: { provider: string; connection: string },
+  displayName: string,
+  write: (warnings: Warning[]) => Promise<Connection>,
+  ctx: Context,
+): Flow<Outcome<"login">> {
+  const warnings: Warning[] = [];
+  const lock = yield* patientHold(); // a refresh of what was there before may be under way
+  try {
+    const record = await write(warnings);
+    yield progress("store", "done", "The credential is stored.");
+    const standard = await standardOf(whose.provider, false, ctx); // a success by now, whatever can be read
+    return outcomeWith(warnings, outcomeOf(record, displayName, standard));
+  } finally {
+    lock?.release();
+  }
+
+  /**
+   * Undefined where whoever has the lock does not come to an end: it was stopped, most likely. What somebody has just approved
+   * cannot be had again without them, so it is stored all the same. That is sound because a login never builds upon what was
+   * there before, and whoever wakes up with the lock looks before it writes or deletes: a refresh drops its own tokens where
+   * the record has changed (`mustStillBeWanted`), a logout and a rename leave what is not what they have read. What is left
+   * are the milliseconds between that look and the rename of a file; to lose the credential for sure would be worse.
+   */
+  async function* patientHold(): Flow<Lock | undefined> {
+    try {
+      return yield* holdOf(whose, ctx);
+    } catch (error) {
+      if (!isLocked(error)) throw error;
+      const message = `${error.message} The sign-in is stored all the same. See who it is: authline doctor`;
+      warnings.push({ code: "lock_ignored", message });
+      return undefined;
     }
   }
 }

@@ -24,9 +24,10 @@ import { type Tokens, tokensFrom, VSCHAR } from "./tokens.ts";
 
 /** From the record, never from a definition. */
 export function partiesOf(
-  { provider, server, quirks, client, secrets }: Connection,
+  { provider, flow, server, quirks, client, secrets }: Connection,
   ctx: Pick<Context, "env">,
 ): Parties {
+  if (!server || !client) throw new Failure("internal", `A credential of ${flow} has no authorization server.`);
   const client_secret = secretForStored(provider, client.client_id, ctx) ?? secrets.client_secret;
   return {
     as: withQuirks(server as AuthorizationServer, { quirks }),
@@ -124,8 +125,9 @@ async function* refreshAlone(connection: Connection, until: number, ctx: Context
     return winner ?? renewed;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    const isGone = isClientGone(error, connection.client);
-    if (isGone) await ctx.store.forgetRegistered(connection.server.issuer, connection.client.client_id);
+    const { as, client } = partiesOf(connection, ctx);
+    const isGone = isClientGone(error, client);
+    if (isGone) await ctx.store.forgetRegistered(as.issuer, client.client_id);
     if (isGone || error.details.oauth_error === "invalid_grant") return yield* ended(connection, fate, error, ctx);
     if (fate.rotated !== undefined) await keepRotated(connection, fate, ctx);
     yield progress("refresh", "failed", error.message, { reason: error.code });

@@ -20,6 +20,7 @@ const NAMES = { refresh_token: "refresh token", access_token: "access token" };
 /** Never throws for what a server does: a failed step is told, and the logout goes on. */
 export async function* revoke(connection: Connection, ctx: Context): Flow<Revocation[]> {
   const done: Revocation[] = [];
+  if (!connection.server) return done; // whoever created it has to delete it
   // The refresh token first: many servers take the access token down with it (§2.1).
   for (const hint of ["refresh_token", "access_token"] as const) {
     const token = connection.secrets[hint];

@@ -7,15 +7,15 @@ import { guardedFetch, PARTING_SECONDS } from "./http.ts";
 /** True when it is gone, false when another connection still uses it, undefined where it was not ours to begin with. */
 export async function unregister(connection: Connection, ctx: Context): Promise<boolean | undefined> {
   const { client, secrets, server, provider, connection: name } = connection;
-  const { registration_client_uri: uri } = client;
+  const uri = client?.registration_client_uri;
   const { registration_access_token: token } = secrets;
   if (uri === undefined || token === undefined) return undefined;
   const all = await ctx.store.connections();
   const isShared = all.some(
     (other) =>
       "client" in other &&
-      other.client.client_id === client.client_id &&
-      other.server.issuer === server.issuer &&
+      other.client?.client_id === client?.client_id &&
+      other.server?.issuer === server?.issuer &&
       !(other.provider === provider && other.connection === name),
   );
   if (isShared) return false;

@@ -131,11 +131,28 @@ export const outcomes = {
       verification_uri_complete: z.optional(httpUrl()),
     }),
   ),
+  /** Of `login --import`. */
+  import: lazily(() =>
+    z.object({
+      taken: z.array(z.object({ ...whose, variable: z.string(), account: z.optional(text()) })),
+      /** `reason`: one word, or the `error.code` that it failed with. */
+      skipped: z.array(
+        z.object({
+          variable: z.string(),
+          provider: z.optional(text()),
+          reason: z.string(),
+          message: text(),
+        }),
+      ),
+    }),
+  ),
   token: lazily(() =>
     z.object({
       ...whose,
       access_token: z.string(),
       token_type: text(40),
+      /** What it is sent in: `<name>: <prefix><access_token>`. */
+      header: z.object({ name: text(), prefix: text() }),
       scope: z.optional(text(20_000)),
       expires_at: z.optional(timestamp()),
       expires_in: z.optional(z.int()),

@@ -169,6 +169,8 @@ export interface Belonging {
    * the kind of outcome of the command that said it.
    */
   replayed?: { seq: number; time: string; kind?: Kind };
+  /** The kind of outcome, where it is not the one that the command is listed with. */
+  kind?: Kind;
   /** What another process has done and said: it is only shown again. */
   again?: true;
   /** The credential that it is about, where the command does not name it. */

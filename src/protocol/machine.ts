@@ -53,6 +53,7 @@ const LONG: ReadonlySet<Kind> = new Set([
   "token",
   "doctor",
   "audit",
+  "import",
   "skill",
 ]);
 

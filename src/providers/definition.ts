@@ -26,9 +26,24 @@ export const authMethods = ["none", "client_secret_basic", "client_secret_post"]
 const Host = lazily(() => z.string().check(z.regex(/^\.?[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?$/)));
 
 /** The header that a credential goes in: `<name>: <prefix><credential>`. */
-const Header = lazily(() =>
-  z.strictObject({ name: z.string().check(z.regex(/^[A-Za-z0-9-]+$/)), prefix: z.optional(z.string()) }),
+export const Header = lazily(() =>
+  z.strictObject({
+    name: z.string().check(z.regex(/^[A-Za-z0-9-]+$/)),
+    /** Nothing, where it is absent. */
+    prefix: z.optional(z.string().check(z.regex(/^[\x20-\x7e]*$/))),
+  }),
 );
+
+/** What a whole value looks like: a regular expression that is anchored at both ends. */
+const Pattern = lazily(() => z.string().check(z.regex(/^\^.*\$$/), z.refine(isExpression, "not a regular expression")));
+
+function isExpression(text: string): boolean {
+  try {
+    return Boolean(new RegExp(text));
+  } catch {
+    return false;
+  }
+}
 
 /** A field of a JSON answer; a dot leads into an object, as in `data.username`. */
 const Field = lazily(() => z.string().check(z.regex(/^[A-Za-z0-9_$-]+(\.[A-Za-z0-9_$-]+)*$/)));
@@ -68,8 +83,8 @@ const Endpoints = lazily(() =>
 const ApiKey = lazily(() =>
   z.strictObject({
     header: z.optional(Header()),
-    /** What a whole key looks like; anchored at both ends. */
-    pattern: z.optional(z.string().check(z.regex(/^\^.*\$$/))),
+    /** What a whole key looks like. */
+    pattern: z.optional(Pattern()),
     /** One sentence on which of the provider's keys is meant. */
     hint: z.optional(Text()),
     /** Where a person creates one. */
@@ -86,8 +101,8 @@ const Variable = lazily(() =>
     example: Text(),
     /** Used where none is given. */
     default: z.optional(Text()),
-    /** What a value looks like; anchored at both ends. Absent: a host name or one word of it. */
-    pattern: z.optional(z.string().check(z.regex(/^\^.*\$$/))),
+    /** What a value looks like. Absent: a host name or one word of it. */
+    pattern: z.optional(Pattern()),
   }),
 );
 
@@ -143,3 +158,10 @@ export const Definition = lazily(() =>
   }),
 );
 export type Definition = z.infer<ReturnType<typeof Definition>>;
+
+/** How a credential is sent where its definition says nothing else. Source: RFC 6750 §2.1. */
+export const BEARER = { name: "Authorization", prefix: "Bearer " };
+
+/** The form of a header, whole. */
+export const headerOf = (header: z.infer<ReturnType<typeof Header>> | undefined): typeof BEARER =>
+  header ? { name: header.name, prefix: header.prefix ?? "" } : BEARER;

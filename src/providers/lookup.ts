@@ -30,7 +30,7 @@ export function findDefinition(
     layered(name, builtIn(name), learned?.definition),
     issuer === undefined ? {} : { issuer },
   );
-  return known.issuer !== undefined || known.endpoints !== undefined ? known : undefined;
+  return (known.issuer ?? known.endpoints ?? known.api_key) ? known : undefined;
 }
 
 /** The same; throws `not_found` instead. */

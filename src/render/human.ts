@@ -43,7 +43,7 @@ function words(event: PhaseEvent, kind: Kind, look: Look): string {
 
 function progressWords(event: Extract<PhaseEvent, { phase: "progress" }>, look: Look): string {
   if (event.entry) return `${event.message}\n`; // it was asked for
-  if (look.quiet) return "";
+  if (look.quiet && event.reason !== "type_key") return ""; // that one asks for something
   if (event.step === "check") return look.live ? statusLine(event.message, look) : ""; // the list at the end says it again
   const lasting = event.state === "retrying" || event.state === "failed" || event.reason !== undefined;
   if (lasting) return `${yellow(event.message, look)}\n`;
@@ -77,16 +77,21 @@ function resultWords(event: Result, kind: Kind, look: Look): string {
 }
 
 /** Whose data shows what is in the warnings too. */
-const SAYS_ALL: ReadonlySet<Kind> = new Set(["doctor"]);
+const SAYS_ALL: ReadonlySet<Kind> = new Set(["doctor", "import"]);
 
 /** What was done, where nothing was asked: with --quiet the exit code says it. */
-const DEEDS: ReadonlySet<Kind> = new Set(["login", "logout", "connection", "rekey"]);
+const DEEDS: ReadonlySet<Kind> = new Set(["login", "import", "logout", "connection", "rekey"]);
 
 type Words = { [K in Kind]: (data: DataOf<K>, event: Result, look: Look) => string[] };
 
 /** What a person reads of each kind of outcome. */
 const dataWords: Words = {
   login: (_, { message }, look) => [green(message, look)],
+  import: ({ taken, skipped }, { message }) => [
+    ...taken.map(({ provider, variable, account }) => `${variable}: ${provider}${account ? ` as ${account}` : ""}`),
+    ...skipped.map(({ variable, message }) => `${variable}: left, ${message}`),
+    message,
+  ],
   token: ({ access_token }, { message }, look) => (look.reveal ? [message, access_token] : [message]),
   status: ({ connections }, { message, time }, look) => [...statusWords(connections, time, look), message],
   logout: (_, { message }) => [message],

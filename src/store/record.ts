@@ -8,7 +8,7 @@ import * as z from "zod/mini";
 import { Extras } from "../flows/extras.ts";
 import type { RecordStatus } from "../protocol/data.ts";
 import { lazily, timestamp } from "../protocol/shapes.ts";
-import { authMethods, Definition, Quirks } from "../providers/definition.ts";
+import { authMethods, Definition, Header, Quirks } from "../providers/definition.ts";
 
 /** Names of providers and connections: fit for a file name on every system, and for an argv. */
 export const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
@@ -55,10 +55,13 @@ export const ConnectionView = lazily(() =>
     connection: Name(),
     /** The grant that the credential came from. */
     flow: z.string(),
-    server: Server(),
+    /** Absent, as is the client, where nobody has issued it to us: it was created elsewhere, such as an API key. */
+    server: z.optional(Server()),
     quirks: Quirks(),
-    client: z.required(ClientView(), { token_endpoint_auth_method: true }),
+    client: z.optional(z.required(ClientView(), { token_endpoint_auth_method: true })),
     token_type: z.string(),
+    /** What it is sent in, where that is not `Authorization: Bearer`. */
+    header: z.optional(Header()),
     /** What every request to the token endpoint carries. */
     extras: z.optional(Extras()),
     token_params: z.optional(z.record(z.string(), z.string())),
@@ -88,6 +91,7 @@ export type ConnectionView = z.infer<ReturnType<typeof ConnectionView>>;
 
 export const ConnectionSecrets = lazily(() =>
   z.object({
+    /** What is handed out: an access token, or an API key. */
     access_token: z.optional(z.string()),
     refresh_token: z.optional(z.string()),
     id_token: z.optional(z.string()),

@@ -197,12 +197,17 @@ const data = {
       connection: name,
       access_token: fc.constant(TOKEN),
       token_type: some,
+      header: fc.record({ name: some, prefix: wild }),
       scope: optional(wild),
       expires_in: optional(fc.nat()),
       refreshed: fc.boolean(),
       source: fc.constantFrom("store", "env"),
     }),
   ),
+  import: fc.record({
+    taken: fc.array(pruned(fc.record({ provider: name, connection: name, variable: name, account: optional(wild) }))),
+    skipped: fc.array(fc.record({ variable: name, provider: name, reason: name, message: wild })),
+  }),
   status: fc.record({
     connections: fc.array(
       pruned(
@@ -237,6 +242,7 @@ const badOutcome = (kind: TestedKind): fc.Arbitrary<unknown> =>
     fc.anything(),
     broken(goodOutcome(kind)),
     goodOutcome(kind).map((outcome) => ({ ...outcome, status: SECRET })),
+    goodOutcome(kind).map((outcome) => ({ ...outcome, kind: SECRET })),
     goodOutcome(kind).map((outcome) => ({ ...outcome, data: trapped("provider", {}) })),
   );
 

@@ -153,8 +153,11 @@ const complete = (record: Record<string, unknown>) => ({
   provider: "acme",
   connection: "default",
   flow: "device_code",
-  server: METADATA,
-  client: { client_id: "cli", token_endpoint_auth_method: "none" },
+  // A key comes from no server.
+  ...(record["flow"] !== "api_key" && {
+    server: METADATA,
+    client: { client_id: "cli", token_endpoint_auth_method: "none" },
+  }),
   token_type: "bearer",
   created_at: "2026-02-01T09:00:00.000Z",
   updated_at: "2026-02-28T17:30:00.000Z",

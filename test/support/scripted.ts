@@ -162,6 +162,7 @@ export function scripted(scenario: Scenario): Script {
     sessions: { ...sessionsAt(home, self, keys), newId: () => "sess_9fJ2kQ7mX0aB4cD8eF1gHi" },
     leaveBehind: async () => {},
     async *lines() {},
+    unseen: async () => undefined,
     fetch: fetch as typeof globalThis.fetch,
     now: () => new Date(timeline.now()),
     uptime: () => timeline.now() / 1000,
