@@ -10,6 +10,7 @@ import { defined } from "./defined.ts";
 import type { Flow, Outcome } from "./flow.ts";
 import type { Notice } from "./protocol/event.ts";
 import { asFailure, codes, exits, Failure, type Warning } from "./protocol/failure.ts";
+import { nameOf } from "./providers/resource.ts";
 import { failureWith, outcomeWith } from "./result.ts";
 
 interface Call {
@@ -78,7 +79,8 @@ export async function* audited(flow: Flow<Outcome>, { command, args }: Call, ctx
 
   /** What the arguments name, or the session does. */
   async function named(): Promise<Named> {
-    const provider = textIn(args, "provider");
+    const target = textIn(args, "provider");
+    const provider = target && nameOf(target);
     try {
       if (provider === undefined) {
         const session = session_id === undefined ? undefined : ctx.sessions.get(session_id);

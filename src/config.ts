@@ -4,7 +4,7 @@
  * Rules: flag, then environment, then configuration, then the default; a setting is the option itself, so that what one
  * refuses the other refuses too; a bad one is a fault only of the call that needs it.
  */
-import { choice, connection, duration, type Option, type Positional, provider, text } from "./commands/command.ts";
+import { choice, connection, duration, type Option, type Positional, target, text } from "./commands/command.ts";
 import { checkMetadataUrl } from "./commands/login_flags.ts";
 import type { Context } from "./context.ts";
 import { Failure } from "./protocol/failure.ts";
@@ -13,7 +13,7 @@ const setting = <O extends object>(env: string, config: string, option: O) => ({
 
 /** By the key that it has in the configuration. */
 export const settings = {
-  provider: setting("AUTHLINE_PROVIDER", "provider", provider),
+  provider: setting("AUTHLINE_PROVIDER", "provider", target),
   connection: setting("AUTHLINE_CONNECTION", "connection", connection),
   browser: setting(
     "AUTHLINE_BROWSER",

@@ -36,6 +36,7 @@ import { type AuthorizationServer, startAuthorizationServer } from "./support/au
 import { type HostileServer, startHostileServer } from "./support/hostile-server.ts";
 import { remember, secretsUnder } from "./support/issued.ts";
 import { anchors, codes, fences, prose, relativeLinks, section, table } from "./support/markdown.ts";
+import { type ProtectedServer, startMcpServer, withResources } from "./support/mcp-server.ts";
 import { authline, binary, sweep } from "./support/spawn.ts";
 import { checkStream, type Event, parseStream } from "./support/stream.ts";
 
@@ -68,6 +69,7 @@ type Block = (typeof blocks)[number];
 /** What stands in an example, and what stands for it here. */
 const STAND_INS: [shown: RegExp, real: (server: AuthorizationServer) => string][] = [
   [/https:\/\/login\.acme\.example/g, ({ issuer }) => issuer],
+  [/https:\/\/mcp\.example\.com\/mcp/g, () => mcp.url],
   [/(?<=--client-id )cli\b/g, ({ clients }) => clients.native],
   [/(?<=--client-id )robot\b/g, ({ clients }) => clients.confidential.id],
 ];
@@ -183,6 +185,7 @@ const count = (text: string, pattern: RegExp) => text.match(pattern)?.length ?? 
 let scratch: string;
 let server: AuthorizationServer;
 let api: HostileServer;
+let mcp: ProtectedServer;
 
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "authline-docs-"));
@@ -195,13 +198,15 @@ beforeAll(async () => {
   });
   const quoted = [process.execPath, shim].map((word) => `'${word}'`).join(" ");
   writeFileSync(join(scratch, "bin", "authline"), `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
-  server = await startAuthorizationServer({ interval: 1 });
+  server = await startAuthorizationServer({ interval: 1, configure: withResources });
   api = await startHostileServer({
     "GET /v1/models": ({ headers }) => ({ status: headers.authorization === `Bearer ${KEY}` ? 200 : 401, json: {} }),
   });
+  mcp = await startMcpServer(server);
 });
 
 afterAll(async () => {
+  await mcp.close();
   await server.close();
   await api.close();
   rmSync(scratch, { recursive: true });

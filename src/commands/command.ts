@@ -8,6 +8,7 @@ import type { Context } from "../context.ts";
 import type { Flow, Outcome } from "../flow.ts";
 import type { Kind } from "../protocol/data.ts";
 import { type Ending, Failure } from "../protocol/failure.ts";
+import { canonicalOf, isAddress, nameOf } from "../providers/resource.ts";
 import { NAME } from "../store/record.ts";
 
 export interface Option<T> {
@@ -168,16 +169,18 @@ function checkName(raw: string, name: string): void {
 }
 
 export const provider = {
-  summary: "the provider's name, such as github",
+  summary: "the provider's name, such as github, or the address of an MCP server",
   required: true,
   completes: "provider",
-  parse: parseName,
+  parse: parseProvider,
 } as const;
+/** The same, with the address as it is: for who signs in there, or hands out what it takes. */
+export const target = { ...provider, parse: parseTarget } as const;
 export const optionalProvider = {
   summary: "only this provider",
   required: false,
   completes: "provider",
-  parse: parseName,
+  parse: parseProvider,
 } as const;
 /** Undefined where it is not given: the provider's default one. */
 export const connection = {
@@ -185,7 +188,13 @@ export const connection = {
   completes: "connection",
 } as const;
 
-function parseName(raw: string, name: string): string {
+function parseTarget(raw: string, name: string): string {
+  if (isAddress(raw)) return canonicalOf(raw, name);
   checkName(raw, name);
   return raw;
+}
+
+/** Whatever lies under an address is looked up by its name. */
+function parseProvider(raw: string, name: string): string {
+  return nameOf(parseTarget(raw, name));
 }

@@ -8,7 +8,15 @@ import { settings, settled } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { DataOf } from "../protocol/data.ts";
 import { NAME } from "../store/record.ts";
-import { type Command, type Completes, command, type Option, type Options, type Positional } from "./command.ts";
+import {
+  provider as byName,
+  type Command,
+  type Completes,
+  command,
+  type Option,
+  type Options,
+  type Positional,
+} from "./command.ts";
 import { GLOBAL_OPTIONS } from "./help.ts";
 import { commands } from "./index.ts";
 
@@ -134,7 +142,8 @@ const LOOK_UPS: Record<
     );
   },
   connection({ provider }, ctx) {
-    const whose = provider ?? settled(settings.provider, ctx);
+    const target = provider ?? settled(settings.provider, ctx);
+    const whose = target && byName.parse(target, "<provider>");
     return ctx.store
       .names()
       .filter((each) => each.provider === whose)

@@ -6,11 +6,12 @@ import type { Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
 import { Failure, type NextAction, type Warning } from "../protocol/failure.ts";
 import { grants } from "../providers/definition.ts";
+import { nameOf } from "../providers/resource.ts";
 import { REDIRECT_URI } from "../providers/url.ts";
 import { failureWith, outcomeWith } from "../result.ts";
 import type { SessionClear } from "../sessions/session.ts";
 import { choice, command, flag, text } from "./command.ts";
-import { checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
+import { checkChallenge, checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
 
 export const login = command({
   positionals: { provider: { ...settings.provider, unless: "import" } },
@@ -19,6 +20,7 @@ export const login = command({
     flow: choice("how to sign in", ["auto", ...grants, "api_key"], "auto", "FLOW"),
     scope: text("what to ask for, separated by spaces", "SCOPES", checkScope),
     issuer: text("the authorization server, if the provider is not a known one", "URL", checkIssuer),
+    challenge: text("what the resource has answered you in WWW-Authenticate", "CHALLENGE", checkChallenge),
     "client-id": text("the client that the provider registered for you", "ID", checkClientId),
     "client-secret-from": text(`where its secret is: ${SOURCES}`, "SOURCE", checkSource),
     "client-metadata-url": settings.client_metadata_url,
@@ -41,8 +43,10 @@ export const login = command({
     "authline login github --client-id Iv1.0123456789abcdef",
     "authline login acme --issuer https://login.acme.example --client-id cli --flow device_code",
     "authline login acme --flow client_credentials --client-secret-from env:ACME_SECRET",
+    "authline login acme --client-metadata-url https://client.example/authline.json",
     "authline login openai --key-from env:OPENAI_API_KEY",
     "authline login --import .env",
+    'authline login https://mcp.example.com/mcp --client-id cli --challenge "Bearer scope=read"',
     'authline login acme --connection work --scope "openid email" --redirect-uri http://127.0.0.1:8400/callback',
   ],
   ends: [
@@ -62,7 +66,7 @@ export const login = command({
 
   async *flow(args, ctx) {
     let session: SessionClear | undefined;
-    const { provider = "", import: file } = args; // without a file there is one
+    const { provider: target = "", import: file } = args; // without a file there is one
     const warnings: Warning[] = []; // of what is done only once, and must not be missed
     let standard = "default";
     const done = new AbortController();
@@ -76,6 +80,7 @@ export const login = command({
         const { importFrom } = await import("../flows/import.ts");
         return outcomeWith<Outcome<"login" | "import">>(warnings, yield* importFrom(file, args, ctx));
       }
+      const provider = nameOf(target);
       standard = await standardOf(provider, args.connection === undefined, ctx);
       const { connection = standard, flow } = args;
       warnings.push(...(await ctx.store.prepare({ provider, connection })));
@@ -84,7 +89,7 @@ export const login = command({
         return outcomeWith(warnings, yield* signInByKey({ ...args, provider }, ctx));
       }
       const { planOf } = await import("../flows/plan.ts");
-      const plan = await planOf({ ...args, provider, flow }, ctx);
+      const plan = await planOf({ ...args, provider: target, flow }, ctx);
       if (!(await isAttended(plan))) {
         const { signIn } = await import("../flows/sign_in.ts");
         return outcomeWith(warnings, yield* signIn(plan, ctx));
@@ -98,7 +103,9 @@ export const login = command({
     } catch (error) {
       throw failureWith(
         warnings,
-        session && ctx.signal.aborted ? leftOpen(session, ctx) : trySoon(error, again({ ...args, provider }, standard)),
+        session && ctx.signal.aborted
+          ? leftOpen(session, ctx)
+          : trySoon(error, again({ ...args, provider: target }, standard)),
       );
     } finally {
       done.abort();
@@ -132,7 +139,7 @@ interface Again {
 function again(args: Again, standard: string): NextAction {
   const { argv, ...action } = loginAction(args.provider, args.connection ?? standard, standard);
   const options = [
-    ...["flow", "scope", "issuer", "client-id", "client-secret-from", "client-metadata-url"],
+    ...["flow", "scope", "issuer", "challenge", "client-id", "client-secret-from", "client-metadata-url"],
     ...["software-statement-from", "registration-token-from", "key-from", "browser", "redirect-uri"],
   ];
   const given = options.flatMap((name) => {

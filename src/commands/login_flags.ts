@@ -1,4 +1,5 @@
 /** What the flags of `login` may say. Each check throws a Failure `usage`. */
+import { challengeIn } from "../flows/challenge.ts";
 import { Failure } from "../protocol/failure.ts";
 import { isLoopback, isSecureUrl, REDIRECT_URI } from "../providers/url.ts";
 
@@ -10,6 +11,15 @@ export function checkScope(raw: string, name: string): void {
   throw usage(
     `${name} is not a list of scopes.`,
     'Write them between quotes with single spaces: --scope "openid email".',
+  );
+}
+
+/** RFC 6750 §3. */
+export function checkChallenge(raw: string, name: string): void {
+  if (raw.length <= 4000 && challengeIn(raw)) return;
+  throw usage(
+    `${name} is not a challenge that OAuth can answer.`,
+    `It is the value of the WWW-Authenticate header: 'Bearer resource_metadata="https://…", scope="…"'`,
   );
 }
 

@@ -6,6 +6,7 @@ import type { Outcome } from "../flow.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
 import { headerOf } from "../providers/definition.ts";
 import { tokenInEnv } from "../providers/environment.ts";
+import { covers, isAddress, nameOf } from "../providers/resource.ts";
 import { type Connection, recordStatus, timeToLive } from "../store/record.ts";
 import { command, flag } from "./command.ts";
 
@@ -36,15 +37,17 @@ export const token = command({
     "config",
   ],
 
-  async *flow({ provider, connection: asked, "min-ttl": minTtl, refresh: force }, ctx) {
+  async *flow({ provider: target, connection: asked, "min-ttl": minTtl, refresh: force }, ctx) {
+    const provider = nameOf(target);
     const standard = await standardOf(provider, asked === undefined, ctx);
     const name = asked ?? standard;
     const given = tokenInEnv(provider, name, name === standard, ctx);
     if (given) return await handedThrough(provider, name, given, ctx);
 
     const stored = await ctx.store.connection(provider, name);
-    if (!stored) throw await nothingStored();
-    const again = { hint: `Sign in again: ${loginCommand(provider, name, standard)}`, next_actions: [login()] };
+    // A name may also have been given to something else, whose token is not for this address.
+    if (!stored || (isAddress(target) && !covers(stored.extras?.resource, target))) throw await nothingStored();
+    const again = { hint: `Sign in again: ${loginCommand(target, name, standard)}`, next_actions: [login()] };
     const ttl = timeToLive(stored, ctx.now());
     const status = recordStatus(stored, ctx.now());
     if (stored.end) {
@@ -87,14 +90,16 @@ export const token = command({
     return handedOut(connection, connection !== stored, warnings, ctx);
 
     function login() {
-      return loginAction(provider, name, standard);
+      return loginAction(target, name, standard);
     }
 
     async function nothingStored(): Promise<Failure> {
-      const { definitionOf } = await import("../providers/lookup.ts");
-      definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
-      return new Failure("auth_required", `Nobody is signed in to ${whose(provider, name)}.`, {
-        hint: `Sign in first: ${loginCommand(provider, name, standard)}`,
+      if (!isAddress(target)) {
+        const { definitionOf } = await import("../providers/lookup.ts");
+        definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
+      }
+      return new Failure("auth_required", `Nobody is signed in to ${whose(target, name)}.`, {
+        hint: `Sign in first: ${loginCommand(target, name, standard)}`,
         next_actions: [login()],
       });
     }

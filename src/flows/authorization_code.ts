@@ -50,6 +50,7 @@ export const authorizationCode: Grant = {
   async *open(request, ctx, saved) {
     const earlier = saved && Pending().parse(saved);
     if (earlier?.redeemed) throw answerLost();
+    if (earlier && earlier.issuer !== request.as.issuer) throw anotherIssuer(earlier, request);
     const { display_name: displayName } = request.definition;
     const listener = await ctx.listen(earlier?.redirect_uri ?? request.redirectUri, { displayName });
     try {
@@ -81,8 +82,9 @@ function door(listener: Listener, pending: Pending, request: GrantRequest): Door
     async *tokens(ctx) {
       const arrived = yield* awaitCallback(listener, pending, request, ctx);
       callback = arrived;
+      if (arrived.url.searchParams.get("iss") === "") throw nameless(); // oauth4webapi takes that for none
       const parameters = await asking("The callback", async () =>
-        oauth.validateAuthResponse(request.as, request.client, arrived.url, pending.state),
+        oauth.validateAuthResponse(asAsked(request, pending), request.client, arrived.url, pending.state),
       );
       if (!parameters.get("code")) throw new Failure("provider", "The callback has neither a code nor an error.");
       yield progress("exchange", "started", "Exchanging the authorization code for tokens.");
@@ -97,6 +99,23 @@ function door(listener: Listener, pending: Pending, request: GrantRequest): Door
     },
   };
 }
+
+/**
+ * What counts is who the server was when it was asked, and whether it said that it names itself in every answer: `iss` is
+ * compared with that, character by character and before anything else of an answer, an error too. Source: RFC 9207 §2.4.
+ */
+const asAsked = ({ as }: GrantRequest, { issuer, names_itself }: Pending) => ({
+  ...as,
+  issuer,
+  authorization_response_iss_parameter_supported: names_itself,
+});
+
+const nameless = () => new Failure("provider", "The callback broke the protocol: its iss is empty.");
+
+const anotherIssuer = ({ issuer }: Pending, { as }: GrantRequest) =>
+  new Failure("provider", `Somebody was asked to sign in at ${issuer}, which calls itself ${as.issuer} now.`, {
+    hint: "The code is sent to neither. Sign in again.",
+  });
 
 /** Why an address that a browser ended at is no answer to what was asked; undefined where it is one. */
 export function misfit(address: URL, saved: Saved): Stray | undefined {

@@ -28,7 +28,7 @@ export function guardedFetch(ctx: Pick<Context, "fetch" | "signal">, seconds = T
     const host = new URL(url).host;
     try {
       const response = await ctx.fetch(url, { ...init, redirect: "manual", signal });
-      return refuseFaults(await readWhole(response, host), host);
+      return refuseFaults(await readWhole(response, host), url);
     } catch (error) {
       ctx.signal.throwIfAborted();
       if (error instanceof Failure) throw error;
@@ -130,10 +130,12 @@ function parse(text: string, type: string): Record<string, unknown> | undefined 
 }
 
 /** What no caller has a use for: redirects, refusals for load, and servers that are down. */
-async function refuseFaults(response: Response, host: string): Promise<Response> {
+async function refuseFaults(response: Response, url: string): Promise<Response> {
   const { status } = response;
+  const { host, origin, pathname } = new URL(url);
   if (status >= 300 && status < 400) {
-    throw new Failure("provider", `${host} answered with a redirect, which is not followed here.`, {
+    const place = `${origin}${pathname}`.slice(0, 200);
+    throw new Failure("provider", `${place} answered with a redirect, which is not followed here.`, {
       http_status: status,
     });
   }

@@ -19,7 +19,7 @@ interface Catch {
   flow: GrantName;
   grant: Pick<Grant, "attended" | "renew">;
   tokens: Tokens;
-  plan: Pick<Plan, "taught">;
+  plan: Pick<Plan, "taught" | "step_up">;
   continuity: { session_id: string } | undefined;
 }
 
@@ -40,7 +40,12 @@ export async function* keep(
     const now = ctx.now().toISOString();
     const record: Connection = {
       ...defined({ scope, requested_scope, account, subject, expires_at, quirks: definition.quirks }),
-      ...defined({ session_id: continuity?.session_id, token_params, header: definition.api?.header }),
+      ...defined({
+        session_id: continuity?.session_id,
+        step_up: plan.step_up,
+        token_params,
+        header: definition.api?.header,
+      }),
       ...(Object.keys(extras).length > 0 && { extras }),
       v: 1,
       provider,

@@ -5,9 +5,11 @@ import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Definition, Grant as GrantName } from "../providers/definition.ts";
 import { clientInEnv, secretInEnv } from "../providers/environment.ts";
-import { definitionOf, findDefinition, isSameIssuer } from "../providers/lookup.ts";
+import { builtIn, definitionOf, findDefinition, isSameIssuer } from "../providers/lookup.ts";
+import { covers, isAddress, nameOf } from "../providers/resource.ts";
 import { REDIRECT_URI } from "../providers/url.ts";
-import type { LearnedView } from "../store/record.ts";
+import type { ConnectionView, LearnedView } from "../store/record.ts";
+import { challengeIn, type Protected, union } from "./challenge.ts";
 import type { PlannedClient } from "./client.ts";
 import type { Extras } from "./extras.ts";
 import type { GrantRequest } from "./grant.ts";
@@ -15,12 +17,14 @@ import { readSecret } from "./secret.ts";
 
 /** What the flags said. */
 export interface Asked {
+  /** A name, or the address of a protected resource. */
   provider: string;
   /** Undefined: the provider's default one. */
   connection: string | undefined;
   flow: "auto" | GrantName;
   scope: string | undefined;
   issuer: string | undefined;
+  challenge: string | undefined;
   "client-id": string | undefined;
   "client-secret-from": string | undefined;
   "client-metadata-url": string | undefined;
@@ -49,6 +53,9 @@ export interface Plan {
   /** What is to be remembered of the provider when the login has succeeded. */
   taught: LearnedView["definition"];
   extras: Extras;
+  /** The resource that has to be asked first; undefined: there is none, or it was. */
+  protected?: Protected | undefined;
+  step_up?: ConnectionView["step_up"];
 }
 
 /** Where no client is known and none can be had. */
@@ -70,40 +77,107 @@ export async function lacksClient({ provider, connection, definition }: Plan, ct
 }
 
 /** Where people create clients by hand, or nothing is published, there is nothing to ask the server for. */
-const mayRegister = ({ issuer, discovery = true, endpoints, client_registration }: Definition): boolean =>
+const mayRegister = ({ resource, issuer, discovery = true, endpoints, client_registration }: Definition): boolean =>
+  resource !== undefined ||
   endpoints?.registration_endpoint !== undefined ||
   (issuer !== undefined && discovery && client_registration === undefined);
 
 export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
-  const { provider, flow, issuer, browser, timeout } = asked;
+  const { flow, issuer, browser, timeout } = asked;
+  const provider = nameOf(asked.provider);
   const standard = await standardOf(provider, asked.connection === undefined, ctx);
   const connection = asked.connection ?? standard;
-  const learned = await ctx.store.learned(provider);
+  const learned = knownAs(asked.provider, await ctx.store.learned(provider));
   const before = await ctx.store.glance(provider, connection);
   const definition = definitionOf(provider, learned, issuer);
   const same = isSameIssuer(definition.issuer, findDefinition(provider, learned)?.issuer);
   const known = same ? learned : undefined; // a client and its secret belong to their issuer
   const redirectUri = asked["redirect-uri"];
+  const { client, isKnown } = await givenClient(asked, known, ctx);
+  const resource = protectedOf(asked, definition, before, isKnown ? known : undefined);
   const plan: Plan = {
     provider,
     connection,
     flow,
     definition,
-    client: await givenClient(asked, known, ctx),
+    client,
     clientMetadataUrl: asked["client-metadata-url"],
     registration: await registrationOf(asked, ctx),
-    scope: asked.scope ?? (same ? before?.requested_scope : undefined) ?? definition.scope,
+    scope: asked.scope ?? (resource ? undefined : ((same ? before?.requested_scope : undefined) ?? definition.scope)),
     redirectUri: redirectUri ?? definition.redirect_uri ?? REDIRECT_URI,
     browser,
     extras: (same ? before?.extras : undefined) ?? {},
     deadline: new Date(ctx.now().getTime() + timeout * 1000),
     taught: {
       ...known?.definition,
+      ...(resource && { resource: resource.address, display_name: definition.display_name }),
       ...defined({ scope: asked.scope, issuer, redirect_uri: redirectUri }),
     },
+    protected: resource,
+    step_up: resource && stepUp(resource, before),
   };
   if (!plan.client && !plan.clientMetadataUrl && !mayRegister(definition)) throw await lacksClient(plan, ctx);
   return plan;
+}
+
+/** An address says what is to be known of it; what else has its name is not it. */
+function knownAs(target: string, learned: LearnedView | undefined): LearnedView | undefined {
+  if (!isAddress(target)) return learned;
+  const provider = nameOf(target);
+  const taken = builtIn(provider) ?? learned?.definition;
+  if (taken && taken.resource !== target) {
+    throw new Failure("config", `${target} would be called ${provider}, and that is another provider.`, {
+      hint: "Forget that one first, or sign in to this one by its issuer under a name of your own.",
+    });
+  }
+  const definition = { ...learned?.definition, name: provider, display_name: target, resource: target };
+  return { v: 1, provider, ...learned, definition };
+}
+
+/** Undefined where the provider is no protected resource. Throws `usage`. */
+function protectedOf(
+  asked: Asked,
+  { resource: address, display_name }: Definition,
+  before: ConnectionView | undefined,
+  known: LearnedView | undefined,
+): Protected | undefined {
+  const challenge = asked.challenge === undefined ? undefined : challengeIn(asked.challenge);
+  if (address === undefined) {
+    if (!challenge) return undefined;
+    throw new Failure(
+      "usage",
+      `--challenge says nothing to ${display_name}: it is not known as a protected resource.`,
+      {
+        hint: "Sign in by the resource's address: authline login https://… --challenge 'Bearer …'",
+      },
+    );
+  }
+  const held = covers(before?.extras?.resource, address) ? before : undefined;
+  return {
+    address,
+    ...defined({ challenge, issuer: asked.issuer, client_of: known && (known.definition.issuer ?? "nobody") }),
+    ...(held && {
+      held: { issuer: held.server?.issuer ?? "", ...defined({ scope: union(held.requested_scope, held.scope) }) },
+    }),
+  };
+}
+
+const MOST_STEPS = 3;
+
+/** Whoever is refused again with what it has just been given would ask for ever. Source: MCP authorization, step-up. */
+function stepUp({ address, challenge }: Protected, before: ConnectionView | undefined): Plan["step_up"] {
+  if (challenge?.error !== "insufficient_scope") return undefined;
+  const scope = challenge.scope?.split(" ").sort().join(" ") ?? "";
+  const times = before?.step_up?.scope === scope ? before.step_up.times + 1 : 1;
+  if (times <= MOST_STEPS) return { scope, times };
+  throw new Failure(
+    "provider",
+    `${address} asks for the scope ${scope} again, which was signed in for ${MOST_STEPS} times.`,
+    {
+      reason: "step_up",
+      hint: "To sign in once more would not help: the account may not have that right. Without --challenge the count begins anew.",
+    },
+  );
 }
 
 /** The client that was given now, or in the environment, or to the last login of this provider. */
@@ -111,17 +185,21 @@ async function givenClient(
   args: Asked,
   known: LearnedView | undefined,
   ctx: Context,
-): Promise<PlannedClient | undefined> {
-  const client_id = args["client-id"] ?? clientInEnv(args.provider, ctx).client_id ?? known?.client?.client_id;
-  if (client_id === undefined) return undefined;
+): Promise<{ client: PlannedClient | undefined; isKnown: boolean }> {
+  const provider = nameOf(args.provider);
+  const given = args["client-id"] ?? clientInEnv(provider, ctx).client_id;
+  const client_id = given ?? known?.client?.client_id;
+  if (client_id === undefined) return { client: undefined, isKnown: false };
   const source = args["client-secret-from"];
   if (source !== undefined) {
-    return { client_id, client_secret: await readSecret(source, "--client-secret-from", ctx) };
+    const client = { client_id, client_secret: await readSecret(source, "--client-secret-from", ctx) };
+    return { client, isKnown: given === undefined };
   }
-  const isKnown = client_id === known?.client?.client_id;
-  const client_secret =
-    secretInEnv(args.provider, client_id, ctx) ?? (isKnown ? await ctx.store.clientSecret(args.provider) : undefined);
-  return { client_id, ...defined({ client_secret }) };
+  const inEnv = secretInEnv(provider, client_id, ctx);
+  const isSame = client_id === known?.client?.client_id;
+  const kept = inEnv === undefined && isSame ? await ctx.store.clientSecret(provider) : undefined;
+  const client = { client_id, ...defined({ client_secret: inEnv ?? kept }) };
+  return { client, isKnown: given === undefined || kept !== undefined };
 }
 
 /** What a registration is made with; a source that does not come with the call is not read again. */

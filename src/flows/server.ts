@@ -53,11 +53,17 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
 
   const { host } = new URL(issuer);
   yield progress("discover", "started", `Asking ${host} what it offers.`);
+  const ways = definition.resource === undefined ? FORGIVING : EXACT;
+  const as = yield* patiently(async () => checked({ ...endpoints, ...(await discover(issuer, ctx, ways)) }), ctx);
+  yield progress("discover", "done", `${host} answered.`);
+  return withQuirks(as, definition);
+}
+
+/** Does what changes nothing at a server, and does it again after a bad moment of the server's. */
+export async function* patiently<T>(ask: () => Promise<T>, ctx: Context): Flow<T> {
   for (let attempt = 0; ; attempt++) {
     try {
-      const as = checked({ ...endpoints, ...(await discover(issuer, ctx)) });
-      yield progress("discover", "done", `${host} answered.`);
-      return withQuirks(as, definition);
+      return await ask();
     } catch (error) {
       if (!(error instanceof Failure && error.retryable) || ctx.signal.aborted) throw error;
       const retry_in = error.details.retry_after ?? BACKOFF[attempt];
@@ -72,12 +78,57 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
   }
 }
 
+/** Where metadata are. Source: OpenID Connect Discovery 1.0 §4, RFC 8414 §3.1 and, for the third, §5. */
+const PLACES = {
+  oidc: ({ origin, pathname }: URL) => `${origin}${pathname === "/" ? "" : pathname}/.well-known/openid-configuration`,
+  oauth: (issuer: URL) => wellKnown("oauth-authorization-server", issuer),
+  oidc_before_path: (issuer: URL) => wellKnown("openid-configuration", issuer),
+};
+
+/** RFC 8414 §3.1 and RFC 9728 §3.1 alike: between the host and the path. */
+export const wellKnown = (what: string, { origin, pathname, search }: URL) =>
+  `${origin}/.well-known/${what}${pathname === "/" ? "" : pathname}${search}`;
+
+interface Ways {
+  places: (keyof typeof PLACES)[];
+  /** Whether the answer says that there is nothing here. */
+  isMissing(status: number): boolean;
+  /** Whether the issuer in the metadata is the one that was asked. */
+  isSame(named: string, asked: string): boolean;
+}
+
+/** RFC 8414 §3.3 wants the same characters; the one slash that ends an address is all that is forgiven. */
+const FORGIVING: Ways = {
+  places: ["oidc", "oauth", "oidc_before_path"],
+  isMissing: (status) => status === 404 || status === 410,
+  isSame: (named, asked) => named.replace(/\/$/, "") === asked.replace(/\/$/, ""),
+};
+
+/**
+ * Where a resource has named the issuer, nobody could have mistyped it. The order is the MCP specification's; a server that
+ * protects all of its paths also says 401 or 403 where there is nothing.
+ */
+const EXACT: Ways = {
+  places: ["oauth", "oidc_before_path", "oidc"],
+  isMissing: isRefused,
+  isSame: (named, asked) => named === asked,
+};
+
+export function isRefused(status: number): boolean {
+  return status >= 400 && status < 500;
+}
+
 /** What a server publishes of itself, as it stands there. */
-export async function discover(issuer: string, ctx: Pick<Context, "fetch" | "signal">): Promise<object> {
-  const asked = new URL(issuer);
-  for (const algorithm of ["oidc", "oauth2"] as const) {
-    const response = await oauth.discoveryRequest(asked, { algorithm, ...http(ctx) });
-    if (response.status === 404 || response.status === 410) continue;
+export async function discover(
+  issuer: string,
+  ctx: Pick<Context, "fetch" | "signal">,
+  { places, isMissing, isSame } = FORGIVING,
+): Promise<object> {
+  const asked = new URL(issuer.replace(/\/$/, "")); // RFC 8414 §3.1
+  const { headers } = http(ctx);
+  for (const address of new Set(places.map((place) => PLACES[place](asked)))) {
+    const response = await guardedFetch(ctx)(address, { headers: { ...headers, accept: "application/json" } });
+    if (isMissing(response.status)) continue;
     if (response.status !== 200) {
       throw new Failure("provider", `${issuer} answered HTTP ${response.status} where its metadata should be.`, {
         http_status: response.status,
@@ -90,9 +141,13 @@ export async function discover(issuer: string, ctx: Pick<Context, "fetch" | "sig
     });
   }
   throw new Failure("config", `${issuer} publishes no metadata: it is not an issuer, or has no discovery.`, {
+    cause: UNPUBLISHED,
     hint: "Check the issuer's exact address; it is the `iss` of its tokens, often without a path.",
   });
 }
+
+const UNPUBLISHED = Symbol("unpublished");
+export const isUnpublished = (error: unknown) => error instanceof Failure && error.cause === UNPUBLISHED;
 
 async function metadataIn(response: Response, issuer: string): Promise<{ issuer: string }> {
   const metadata: unknown = await response.json().catch(() => undefined);
@@ -104,9 +159,6 @@ async function metadataIn(response: Response, issuer: string): Promise<{ issuer:
     `The metadata of ${issuer} cannot be read: it is not a JSON object that names its issuer.`,
   );
 }
-
-/** RFC 8414 §3.3 wants the same characters; the one slash that ends an address is all that is forgiven. */
-const isSame = (named: string, asked: string) => named.replace(/\/$/, "") === asked.replace(/\/$/, "");
 
 const Endpoint = lazily(() => z.optional(z.string().check(z.maxLength(2400), z.refine(isSecureUrl))));
 const Words = lazily(() => z.optional(z.array(z.string())));
@@ -125,6 +177,7 @@ const Metadata = lazily(() =>
     jwks_uri: Endpoint(),
     scopes_supported: Words(),
     grant_types_supported: Words(),
+    code_challenge_methods_supported: Words(),
     token_endpoint_auth_methods_supported: Words(),
     id_token_signing_alg_values_supported: Words(),
     authorization_response_iss_parameter_supported: z.optional(z.boolean()),

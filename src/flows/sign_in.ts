@@ -26,6 +26,8 @@ export interface Continuity {
   save: GrantRequest["save"];
   /** Who we come as is remembered before anybody is told of it: what is begun as one client ends as that one. */
   identified(identity: Identity): Promise<void>;
+  /** What a protected resource has said, which is not asked again: another answer would send elsewhere what was begun. */
+  located(plan: Plan): Promise<void>;
   /** What other processes have to say, as it comes in: the address that a browser elsewhere ended at. Fails to cancel. */
   mail(ctx: Context): AsyncGenerator<string, void, void>;
 }
@@ -39,8 +41,9 @@ interface Opened extends Way {
   door: Door;
 }
 
-export async function* signIn(plan: Plan, ctx: Context, continuity?: Continuity): Flow<Outcome<"login">> {
-  const as = yield* authorizationServer(plan.definition, ctx);
+export async function* signIn(planned: Plan, ctx: Context, continuity?: Continuity): Flow<Outcome<"login">> {
+  const { plan, as } = yield* located(planned, ctx);
+  if (planned.protected) await continuity?.located(plan);
   if (secondsUntil(plan.deadline, ctx) <= 0) throw tooLate(); // nobody is asked for what cannot be waited for
   const identity = yield* identify(plan, as, ctx);
   await continuity?.identified(identity);
@@ -72,7 +75,7 @@ async function* signInAs(
     as,
     redirectUri,
     client: { ...client, token_endpoint_auth_method: authMethod(as, plan.definition, client) },
-    scope: plan.scope ?? modestScope(grant, as),
+    scope: plan.scope ?? (plan.definition.resource ? undefined : modestScope(grant, as)),
     token_params: plan.definition.token_params,
     announced: continuity?.announced.has(flow) ?? false,
     session_id: continuity?.session_id,
@@ -107,6 +110,16 @@ async function* signInAs(
   } finally {
     await Promise.allSettled(opened.map(({ door }) => door.close(ending)));
   }
+}
+
+async function* located(plan: Plan, ctx: Context): Flow<{ plan: Plan; as: AuthorizationServer }> {
+  if (plan.protected) {
+    const { locate } = await import("./resource.ts");
+    return yield* locate(plan, plan.protected, ctx);
+  }
+  const as = yield* authorizationServer(plan.definition, ctx);
+  if (plan.definition.resource) yield* (await import("./resource.ts")).vet(plan, as);
+  return { plan, as };
 }
 
 const tooLate = () =>

@@ -115,6 +115,8 @@ export const Definition = lazily(() =>
     /** Where each fact was read, if not all in `docs`. */
     sources: z.optional(z.array(Url())),
     issuer: z.optional(Url()),
+    /** The protected resource that the provider is, where that says whose tokens it takes: an MCP server. Source: RFC 9728. */
+    resource: z.optional(Url()),
     /** False where the issuer's own metadata cannot be used. */
     discovery: z.optional(z.boolean()),
     /** Endpoints that the metadata leaves out; all of them, where there is no discovery. */

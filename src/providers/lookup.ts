@@ -30,7 +30,7 @@ export function findDefinition(
     layered(name, builtIn(name), learned?.definition),
     issuer === undefined ? {} : { issuer },
   );
-  return (known.issuer ?? known.endpoints ?? known.api_key) ? known : undefined;
+  return (known.issuer ?? known.endpoints ?? known.api_key ?? known.resource) ? known : undefined;
 }
 
 /** The same; throws `not_found` instead. */
@@ -53,6 +53,9 @@ function layered(name: string, below: Definition | undefined, above: LearnedView
   const { endpoints: _, account: __, discovery: ___, quirks: ____, ...portable } = base;
   return { ...portable, ...above, name } as Definition;
 }
+
+/** The same provider at this issuer: what was known of another one is not of this one. */
+export const atIssuer = (definition: Definition, issuer: string) => layered(definition.name, definition, { issuer });
 
 /** The one slash that ends an address is all that is forgiven. */
 export const isSameIssuer = (one: string | undefined, other: string | undefined) =>

@@ -9,7 +9,7 @@ import { Failure } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
 import type { ConnectionView } from "../store/record.ts";
 import type { Unreadable } from "../store/store.ts";
-import { gone, identified, planIn, type SessionClear } from "./session.ts";
+import { foundIn, gone, identified, planIn, type SessionClear } from "./session.ts";
 
 export async function* drive(clear: SessionClear, ctx: Context): Flow<Outcome<"login">> {
   const { session_id, provider, asked } = clear;
@@ -38,6 +38,10 @@ export async function* drive(clear: SessionClear, ctx: Context): Flow<Outcome<"l
     },
     async identified(identity) {
       current = identified(current, identity);
+      await ctx.sessions.put(current);
+    },
+    async located(plan) {
+      current = { ...current, found: foundIn(plan) };
       await ctx.sessions.put(current);
     },
     async *mail(inner) {

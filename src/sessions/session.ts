@@ -7,13 +7,14 @@
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod/mini";
 import { defined } from "../defined.ts";
+import { Protected } from "../flows/challenge.ts";
 import { Extras } from "../flows/extras.ts";
 import type { Plan } from "../flows/plan.ts";
 import type { Identity } from "../flows/registration.ts";
 import { type Code, Failure } from "../protocol/failure.ts";
 import { lazily, timestamp } from "../protocol/shapes.ts";
 import { Definition, grants } from "../providers/definition.ts";
-import { ClientView } from "../store/record.ts";
+import { ClientView, ConnectionView } from "../store/record.ts";
 
 /** 128 random bits and more: nobody guesses one. */
 export const SESSION_ID = /^sess_[A-Za-z0-9_-]{22}$/;
@@ -33,8 +34,16 @@ const Asked = lazily(() =>
     browser: z.enum(["auto", "always", "never"]),
     taught: z.partial(Definition()),
     extras: z.optional(Extras()),
+    protected: z.optional(Protected()),
+    step_up: ConnectionView().shape.step_up,
   }),
 );
+
+/** What a protected resource has said: instead of what was asked, and with it. */
+const Found = lazily(() => {
+  const { definition, scope, taught, extras } = Asked().shape;
+  return z.object({ definition, scope, taught, extras });
+});
 
 /** A session as anybody may know it. */
 export const SessionClear = lazily(() =>
@@ -47,6 +56,7 @@ export const SessionClear = lazily(() =>
     asked: Asked(),
     /** Who the server is asked as, once that is known. */
     client: z.optional(z.extend(ClientView(), { redirect_uri: z.string() })),
+    found: z.optional(Found()),
     /** RFC 3339. */
     created_at: timestamp(),
     expires_at: timestamp(),
@@ -75,6 +85,7 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
   const { clientMetadataUrl, registration } = plan;
   const { provider, connection, flow, definition, client, scope, redirectUri, browser, deadline, taught, extras } =
     plan;
+  const { protected: resource, step_up } = plan;
   return {
     v: 1,
     session_id,
@@ -90,6 +101,7 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
       browser,
       taught,
       ...(Object.keys(extras).length > 0 && { extras }),
+      ...defined({ protected: resource, step_up }),
     },
     created_at: now.toISOString(),
     expires_at: deadline.toISOString(),
@@ -101,8 +113,15 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
   };
 }
 
-export function planIn({ provider, connection, asked, client, expires_at, secrets }: Session): Plan {
-  const { flow, definition, client_id, client_metadata_url, scope, redirect_uri, browser, taught, extras = {} } = asked;
+/** For `found`. */
+export const foundIn = ({ definition, scope, taught, extras }: Plan): Session["found"] => ({
+  ...{ definition, taught, extras },
+  ...defined({ scope }),
+});
+
+export function planIn({ provider, connection, asked, found, client, expires_at, secrets }: Session): Plan {
+  const { flow, client_id, client_metadata_url, redirect_uri, browser, step_up } = asked;
+  const { definition, scope, taught, extras = {} } = found ?? asked;
   return {
     provider,
     connection,
@@ -117,6 +136,8 @@ export function planIn({ provider, connection, asked, client, expires_at, secret
     deadline: new Date(expires_at),
     taught,
     extras,
+    protected: found ? undefined : asked.protected,
+    step_up,
   };
 }
 
@@ -148,6 +169,7 @@ export const isSame = ({ asked, ...session }: SessionClear, plan: Plan): boolean
   asked.flow === plan.flow &&
   asked.redirect_uri === plan.redirectUri &&
   isDeepStrictEqual(asked.extras ?? {}, plan.extras) &&
+  isDeepStrictEqual(asked.protected, plan.protected) &&
   asked.definition.issuer === plan.definition.issuer;
 
 export const isOpen = ({ state, expires_at }: SessionClear, now: Date): boolean =>

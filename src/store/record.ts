@@ -7,7 +7,7 @@
 import * as z from "zod/mini";
 import { Extras } from "../flows/extras.ts";
 import type { RecordStatus } from "../protocol/data.ts";
-import { lazily, timestamp } from "../protocol/shapes.ts";
+import { lazily, timestamp, uint } from "../protocol/shapes.ts";
 import { authMethods, Definition, Header, Quirks } from "../providers/definition.ts";
 
 /** Names of providers and connections: fit for a file name on every system, and for an argv. */
@@ -69,6 +69,8 @@ export const ConnectionView = lazily(() =>
     scope: z.optional(z.string()),
     /** Asked for: what the next login of this connection asks for again. */
     requested_scope: z.optional(z.string()),
+    /** How often in a row somebody signed in because the resource asked for this scope (sorted). */
+    step_up: z.optional(z.object({ scope: z.string(), times: uint() })),
     account: z.optional(z.string()),
     /** OIDC Core §2 `sub`. */
     subject: z.optional(z.string()),

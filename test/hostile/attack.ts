@@ -186,7 +186,7 @@ export async function judge(run: Run, ends: Ending, { says, hidden = [] }: Pick<
 
 /** What a home may hold. */
 const OURS = new Set([
-  ...["connections", "providers", "sessions", "defaults", "refreshes"],
+  ...["connections", "providers", "sessions", "defaults", "refreshes", "clients"],
   ...["keys", "keys.json", "locks", "audit.ndjson"],
 ]);
 

@@ -116,8 +116,12 @@ async function grantAll(provider: Provider, { grantId, session, params, prompt }
   const asker = { accountId: session?.accountId ?? "", clientId: String(client_id) };
   const grant = known ?? new provider.Grant(asker);
   const { missingOIDCScope, missingOIDCClaims } = prompt.details as Record<string, string[] | undefined>;
+  const { missingResourceScopes = {} } = prompt.details as { missingResourceScopes?: Record<string, string[]> };
   if (missingOIDCScope) grant.addOIDCScope(missingOIDCScope.join(" "));
   if (missingOIDCClaims) grant.addOIDCClaims(missingOIDCClaims);
+  for (const [resource, scopes] of Object.entries(missingResourceScopes)) {
+    grant.addResourceScope(resource, scopes.join(" "));
+  }
   return grant.save();
 }
 
