@@ -427,6 +427,7 @@ describe("connection rename", () => {
       registration: {},
       browser: "never",
       taught: {},
+      begun: new Date(),
       deadline: new Date(Date.now() + 600_000),
     };
     await ctx.sessions.put(sessionOf(plan, id, ctx.now()));

@@ -105,6 +105,7 @@ const BEFORE: Record<string, string> = {
   "docs/api-keys.md": SIGNED_IN,
   "docs/connections.md": SIGNED_IN,
   "docs/contract.md": SIGNED_IN,
+  "docs/protocols.md": SIGNED_IN,
   "docs/security.md": SIGNED_IN,
   "docs/sessions.md": SIGNED_IN,
   "docs/typescript.md": SIGNED_IN,
@@ -309,7 +310,7 @@ describe.each(MACHINES.map((on) => [on.name, on] as const))("examples run %s:", 
         if (printed !== undefined) expect(ran.stdout).toBe(printed);
 
         const used = server.requests.slice(asked).filter(({ path }) => path === "/me");
-        const asCurl = { status: 200, auth: "bearer" };
+        const asCurl = { status: 200, auth: text.includes("DPoP") ? "dpop" : "bearer" };
         if (/\bcurl\b/.test(text)) {
           expect(used.at(-1)).toMatchObject(asCurl);
           expect(JSON.parse(ran.stdout)).toMatchObject({ sub: "alice" });

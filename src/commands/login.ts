@@ -10,8 +10,20 @@ import { nameOf } from "../providers/resource.ts";
 import { REDIRECT_URI } from "../providers/url.ts";
 import { failureWith, outcomeWith } from "../result.ts";
 import type { SessionClear } from "../sessions/session.ts";
-import { choice, command, flag, text } from "./command.ts";
-import { checkChallenge, checkClientId, checkIssuer, checkRedirectUri, checkScope } from "./login_flags.ts";
+import { choice, command, flag, type Option, text } from "./command.ts";
+import {
+  checkChallenge,
+  checkClientId,
+  checkDetails,
+  checkHint,
+  checkIssuer,
+  checkKeyId,
+  checkPrompt,
+  checkRedirectUri,
+  checkScope,
+  maxAge,
+  PROMPTS,
+} from "./login_flags.ts";
 
 export const login = command({
   positionals: { provider: { ...settings.provider, unless: "import" } },
@@ -23,12 +35,20 @@ export const login = command({
     challenge: text("what the resource has answered you in WWW-Authenticate", "CHALLENGE", checkChallenge),
     "client-id": text("the client that the provider registered for you", "ID", checkClientId),
     "client-secret-from": text(`where its secret is: ${SOURCES}`, "SOURCE", checkSource),
+    "client-key-from": text(`where its private key is, in place of a secret: ${SOURCES}`, "SOURCE", checkSource),
+    "client-key-id": text("what the provider calls that key, if the key does not say it", "KID", checkKeyId),
     "client-metadata-url": settings.client_metadata_url,
     "software-statement-from": text(`a statement that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
     "registration-token-from": text(`a token that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
     "key-from": text(`where the API key is, for a provider that has them: ${SOURCES}`, "SOURCE", checkSource),
     import: text("take over the keys that are in a dotenv file; - is stdin", "FILE"),
     "no-verify": flag("do not try a key before it is stored"),
+    dpop: flag("have the token bound to a key: programs that use it need authline proof"),
+    "authorization-details": text("what to ask for in JSON, for servers that know it; or @FILE", "JSON", checkDetails),
+    "acr-values": text("how you have to sign in, best first, in the server's words", "VALUES", checkScope),
+    "max-age": maxAge,
+    prompt: text(`what the server has to ask you: ${PROMPTS.join(", ")}`, "WHAT", checkPrompt),
+    "login-hint": text("who is about to sign in, for the server to fill in", "WHO", checkHint),
     browser: settings.browser,
     "redirect-uri": text(
       `the loopback address to return to; without a port takes a free one (${REDIRECT_URI})`,
@@ -47,6 +67,8 @@ export const login = command({
     "authline login openai --key-from env:OPENAI_API_KEY",
     "authline login --import .env",
     'authline login https://mcp.example.com/mcp --client-id cli --challenge "Bearer scope=read"',
+    "authline login bank --client-key-from file:key.pem --client-key-id 2026 --dpop --authorization-details @payment.json",
+    "authline login acme --acr-values phr --max-age 5m --prompt login --login-hint me@acme.example",
     'authline login acme --connection work --scope "openid email" --redirect-uri http://127.0.0.1:8400/callback',
   ],
   ends: [
@@ -91,6 +113,7 @@ export const login = command({
       const { planOf } = await import("../flows/plan.ts");
       const plan = await planOf({ ...args, provider: target, flow }, ctx);
       if (!(await isAttended(plan))) {
+        mustNotBePicky(args);
         const { signIn } = await import("../flows/sign_in.ts");
         return outcomeWith(warnings, yield* signIn(plan, ctx));
       }
@@ -98,7 +121,7 @@ export const login = command({
       session = await joinOrOpen(plan, { fresh: args.new }, ctx);
       if (args["no-wait"]) return outcomeWith(warnings, yield* begin(session, ctx));
       const { follow } = await import("../sessions/follow.ts");
-      if (args["client-secret-from"] !== "stdin") void takePasted(session, ctx, done.signal);
+      if (!Object.values(args).includes("stdin")) void takePasted(session, ctx, done.signal);
       return outcomeWith(warnings, yield* follow(session.session_id, ctx));
     } catch (error) {
       throw failureWith(
@@ -129,23 +152,31 @@ async function isAttended({ flow, definition }: Plan): Promise<boolean> {
   return (await grantFlows[first]()).attended;
 }
 
+/** How somebody signs in can be asked for only where somebody does. */
+function mustNotBePicky(args: Record<string, unknown>): void {
+  const given = ["acr-values", "max-age", "prompt", "login-hint"].find((name) => args[name] !== undefined);
+  if (given === undefined) return;
+  throw new Failure("usage", `--${given} does not go with a sign-in that asks nobody.`);
+}
+
 interface Again {
   provider: string;
   connection: string | undefined;
   [option: string]: unknown;
 }
 
+/** What is about this call, or stands elsewhere in the command. */
+const ONLY_NOW = new Set(["connection", "import", "no-wait", "new", "timeout"]);
+
 /** The same command once more: until a login has succeeded, the name alone is not enough. */
 function again(args: Again, standard: string): NextAction {
   const { argv, ...action } = loginAction(args.provider, args.connection ?? standard, standard);
-  const options = [
-    ...["flow", "scope", "issuer", "challenge", "client-id", "client-secret-from", "client-metadata-url"],
-    ...["software-statement-from", "registration-token-from", "key-from", "browser", "redirect-uri"],
-  ];
-  const given = options.flatMap((name) => {
-    const value = args[name] as string | undefined;
-    if (value === undefined || value === "auto") return [];
-    return [`--${name}`, value.startsWith("cmd:") ? "cmd:{command}" : value]; // it may hold a secret of its own
+  const given = Object.entries<Option<unknown>>(login.options).flatMap(([name, { type, default: initial }]) => {
+    const value = args[name];
+    if (value === undefined || value === false || value === initial || ONLY_NOW.has(name)) return [];
+    if (type === "boolean") return [`--${name}`];
+    const text = String(value);
+    return [`--${name}`, text.startsWith("cmd:") ? "cmd:{command}" : text]; // it may hold a secret of its own
   });
   return { ...action, argv: [...argv, ...given] };
 }

@@ -2,6 +2,7 @@
 import { challengeIn } from "../flows/challenge.ts";
 import { Failure } from "../protocol/failure.ts";
 import { isLoopback, isSecureUrl, REDIRECT_URI } from "../providers/url.ts";
+import { duration } from "./command.ts";
 
 const usage = (message: string, hint: string) => new Failure("usage", message, { hint });
 
@@ -70,3 +71,31 @@ export function checkRedirectUri(raw: string, name: string): void {
     `It is one on this machine's loopback, such as ${REDIRECT_URI}.`,
   );
 }
+
+/** RFC 7515 §4.1.4: any text; here one printable word. */
+export const checkKeyId = (raw: string, name: string) => mustBeWord(raw, name, "a key's ID");
+export const checkHint = (raw: string, name: string) => mustBeWord(raw, name, "somebody's name");
+
+function mustBeWord(raw: string, name: string, what: string): void {
+  if (/^[^\p{C}]{1,300}$/u.test(raw)) return;
+  throw usage(`${name} is not ${what}.`, "It is printable, and 300 characters at the most.");
+}
+
+/** OIDC Core §3.1.2.1. */
+export const PROMPTS = ["none", "login", "consent", "select_account"] as const;
+
+export function checkPrompt(raw: string, name: string): void {
+  const words = raw.split(" ");
+  const isAlone = words.length === 1 || !words.includes("none");
+  if (isAlone && words.every((word) => PROMPTS.some((prompt) => prompt === word))) return;
+  throw usage(`${name} cannot be "${raw}".`, `It is one or more of ${PROMPTS.join(", ")}; none stands alone.`);
+}
+
+/** What it says is read when it is needed: a file may hold it. */
+export function checkDetails(raw: string, name: string): void {
+  if (/^(@.|\s*\[)/s.test(raw)) return;
+  throw usage(`${name} is neither a JSON array nor a file.`, 'Write \'[{"type":"…"}]\', or @ and the path of a file.');
+}
+
+const { default: _, ...age } = duration("how long ago you may have signed in to the server", "0s", { least: 0 });
+export const maxAge = age;

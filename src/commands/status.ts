@@ -57,11 +57,12 @@ const byName = (one: ConnectionStatus, other: ConnectionStatus) =>
 function describe(record: ConnectionView | Unreadable, now: Date): ConnectionStatus {
   if ("problem" in record) return { ...record, record_status: "unreadable" };
   const { provider, connection, server, client, flow, scope, expires_at, refreshable, account, updated_at } = record;
+  const { authorization_details } = record;
   return {
     provider,
     connection,
     record_status: recordStatus(record, now),
-    ...defined({ account, scope, expires_at }),
+    ...defined({ account, scope, authorization_details, expires_at }),
     refreshable,
     ...defined({ issuer: server?.issuer, client_id: client?.client_id }),
     flow,

@@ -111,7 +111,8 @@ const isPassing = ({ code, retryable, details }: Failure) =>
   retryable || (code === "provider" && details.oauth_error === undefined);
 
 function handedOut(record: Connection, refreshed: boolean, warnings: Warning[], ctx: Context): Outcome<"token"> {
-  const { provider, connection, account, token_type, header, scope, expires_at, secrets } = record;
+  const { provider, connection, account, token_type, header, scope, authorization_details, expires_at, secrets } =
+    record;
   const left = timeToLive(record, ctx.now());
   return {
     message: `${token_type === "api_key" ? "API key" : "Access token"} for ${provider}${account ? ` (${account})` : ""}.`,
@@ -122,7 +123,8 @@ function handedOut(record: Connection, refreshed: boolean, warnings: Warning[], 
       access_token: secrets.access_token ?? "",
       token_type,
       header: headerOf(header),
-      ...defined({ scope, expires_at, expires_in: expires_at === undefined ? undefined : Math.floor(left) }),
+      ...defined({ scope, authorization_details }),
+      ...defined({ expires_at, expires_in: expires_at === undefined ? undefined : Math.floor(left) }),
       refreshed,
       source: "store",
     },

@@ -1,15 +1,25 @@
 /** Who signed in, where no ID token says it: one request to the provider's own account endpoint. */
 import type { Context } from "../context.ts";
 import { type Definition, headerOf } from "../providers/definition.ts";
+import { headersFor } from "./dpop.ts";
 import { guardedFetch } from "./http.ts";
 import type { Tokens } from "./tokens.ts";
 
 /** Undefined when it cannot be found out: a name for the account is a comfort, not a condition. */
-export async function accountName(definition: Definition, tokens: Tokens, ctx: Context): Promise<string | undefined> {
-  if (tokens.account !== undefined || !definition.account) return tokens.account;
+export async function accountName(
+  definition: Definition,
+  { account, access_token, dpop_key: key }: Tokens & { dpop_key: string | undefined },
+  ctx: Context,
+): Promise<string | undefined> {
+  if (account !== undefined || !definition.account) return account;
   const { name, prefix } = headerOf(definition.api?.header);
+  const { endpoint, method = "GET" } = definition.account;
   try {
-    const response = await lookUp(definition.account, { [name]: `${prefix}${tokens.access_token}` }, ctx);
+    const headers =
+      key === undefined
+        ? { [name]: `${prefix}${access_token}` }
+        : await headersFor({ key, access_token, method, url: new URL(endpoint) });
+    const response = await lookUp(definition.account, headers, ctx);
     return response.ok ? nameIn(await response.json(), definition.account.field) : undefined;
   } catch {
     ctx.signal.throwIfAborted();

@@ -11,7 +11,6 @@ import { sessionActions } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
-import type { Notice } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
 import { lazily } from "../protocol/shapes.ts";
 import { authentication } from "./client.ts";
@@ -19,9 +18,10 @@ import { authorizationParameters } from "./extras.ts";
 import { asking } from "./faults.ts";
 import { answerLost, type Door, type Grant, type GrantRequest, offersGrant, type Saved } from "./grant.ts";
 import type { Callback, Listener, Stray } from "./listener.ts";
-import { atTokenEndpoint } from "./server.ts";
+import { push } from "./par.ts";
+import { type AuthorizationServer, atTokenEndpoint } from "./server.ts";
 import { tokensFrom } from "./tokens.ts";
-import { heartbeat, waitFor } from "./wait.ts";
+import { heartbeat, secondsUntil, waitFor } from "./wait.ts";
 
 /** What must be remembered between the request and its answer. */
 const Pending = lazily(() =>
@@ -33,6 +33,8 @@ const Pending = lazily(() =>
     issuer: z.string(),
     /** The server says its name in every answer (RFC 9207 §3). */
     names_itself: z.boolean(),
+    /** RFC 3339: when the address that somebody was told runs out (RFC 9126 §2.2); absent: not before the sign-in does. */
+    address_until: z.optional(z.string()),
     /** The code has been sent to the token endpoint, where it is good for one time. */
     redeemed: z.optional(z.literal(true)),
   }),
@@ -56,8 +58,8 @@ export const authorizationCode: Grant = {
     try {
       const pending = earlier ?? begin(request, listener, ctx);
       if (!earlier) await request.save("authorization_code", pending);
-      if (!request.announced) yield await challenge(request, pending, ctx);
-      return door(listener, pending, request);
+      const isTold = request.announced && secondsLeft(pending, ctx) > 0;
+      return door(listener, isTold ? pending : yield* challenge(request, pending, ctx), request);
     } catch (error) {
       await listener.close();
       throw error;
@@ -133,20 +135,33 @@ const isOpenId = (scope: string | undefined) => scope?.split(" ").includes("open
 /** Beyond this the address stands in its own field only: twice would not fit a line. */
 const LONG_URL = 1500;
 
-async function challenge(request: GrantRequest, pending: Pending, ctx: Context): Promise<Notice> {
-  const { provider, connection, definition, browser, deadline } = request;
-  const auth_url = await authorizationUrl(request, pending);
+/** Until the address runs out: Infinity where it does not. */
+const secondsLeft = ({ address_until }: Pending, ctx: Context) =>
+  address_until === undefined ? Number.POSITIVE_INFINITY : secondsUntil(new Date(address_until), ctx);
+
+/** Tells somebody where to go; `again`, because the last address has run out. */
+async function* challenge(request: GrantRequest, pending: Pending, ctx: Context, again = false): Flow<Pending> {
+  const { provider, connection, definition, browser, deadline, as, client } = request;
+  const parameters = await authorizationRequest(request, pending);
+  const pushed = yield* push(request, parameters, ctx);
+  const { client_id } = client;
+  const auth_url = addressOf(as, pushed ? { client_id, request_uri: pushed.request_uri } : parameters);
   if (auth_url.length > 3000) {
     throw new Failure("usage", `The authorization request is too long (${auth_url.length} characters).`, {
       hint: "Ask for fewer scopes with --scope.",
     });
   }
-  const wanted = browser === "always" || (browser === "auto" && ctx.browser.welcome && ctx.browser.reachesThisHost);
-  const browser_opened = wanted && (await ctx.browser.open(auth_url));
+  const runsOut = pushed && Date.parse(pushed.expires_at) < deadline.getTime() ? pushed.expires_at : undefined;
+  const until = runsOut === undefined ? deadline : new Date(runsOut);
+  const { address_until: _, ...rest } = pending;
+  const told = { ...rest, ...defined({ address_until: runsOut }) };
+  if (runsOut !== undefined) await request.save("authorization_code", told);
+  const welcome = browser === "always" || (browser === "auto" && ctx.browser.welcome && ctx.browser.reachesThisHost);
+  const browser_opened = welcome && !again && (await ctx.browser.open(auth_url)); // they may be at it in the first one
   const what = browser_opened
     ? `Your browser was opened to sign in to ${definition.display_name}; if you do not see it, open`
-    : `Open this address to sign in to ${definition.display_name}:`;
-  return {
+    : `${again ? "The last address has run out. " : ""}Open this address to sign in to ${definition.display_name}:`;
+  yield {
     phase: "auth_url",
     message: `${what} ${auth_url.length > LONG_URL ? "the address in auth_url." : auth_url}`,
     provider,
@@ -154,19 +169,19 @@ async function challenge(request: GrantRequest, pending: Pending, ctx: Context):
     auth_url,
     redirect_uri: pending.redirect_uri,
     reach: "this_host",
-    expires_at: deadline.toISOString(),
-    expires_in: Math.max(0, Math.round((deadline.getTime() - ctx.now().getTime()) / 1000)),
+    expires_at: until.toISOString(),
+    expires_in: Math.max(0, Math.round(secondsUntil(until, ctx))),
     browser_opened,
     next_actions: sessionActions(request.session_id, "callback"),
   };
+  return browser_opened ? rest : told; // what a browser has opened is in use: nobody needs another
 }
 
-async function authorizationUrl(
-  { as, client, scope, definition, extras }: GrantRequest,
+async function authorizationRequest(
+  { client, scope, definition, extras, dpop }: GrantRequest,
   pending: Pending,
-): Promise<string> {
-  const url = new URL(as.authorization_endpoint as string);
-  const parameters: Record<string, string | undefined> = {
+): Promise<Record<string, string>> {
+  return defined({
     ...definition.authorization_params,
     ...authorizationParameters(extras),
     response_type: "code",
@@ -177,8 +192,13 @@ async function authorizationUrl(
     nonce: pending.nonce,
     code_challenge: await oauth.calculatePKCECodeChallenge(pending.code_verifier),
     code_challenge_method: "S256",
-  };
-  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) url.searchParams.set(name, value);
+    dpop_jkt: await dpop?.calculateThumbprint(), // RFC 9449 §10
+  }) as Record<string, string>;
+}
+
+function addressOf(as: AuthorizationServer, parameters: Record<string, string>): string {
+  const url = new URL(as.authorization_endpoint as string);
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
   url.hash = "";
   return url.href;
 }
@@ -194,16 +214,33 @@ const STRAYS: Record<Stray, string> = {
 /** Strays beyond these are refused and not told: a page that knocks in a loop must not flood the stream. */
 const MAX_STRAYS = 20;
 
-/** The first callback that carries our `state`. Everything else is refused, told, and waited past. */
+/** A new address at most every so many seconds, however soon they run out (RFC 9126 §2.2: 5 s is short). */
+const RENEWAL = 5;
+
+/**
+ * The first callback that carries our `state`. Everything else is refused, told, and waited past. Whoever has opened the address
+ * in time may be at it for long; for whoever has not there is a new one as soon as it runs out.
+ */
 async function* awaitCallback(
   listener: Listener,
   pending: Pending,
-  { deadline }: GrantRequest,
+  request: GrantRequest,
   ctx: Context,
 ): Flow<Callback> {
+  const { deadline } = request;
   const heart = heartbeat(deadline, ctx);
+  let told = pending;
+  let arrival: ReturnType<Listener["next"]> | undefined;
   for (let strays = 0; ; ) {
-    const arrived = yield* waitFor(listener.next(ctx.signal), deadline, ctx, heart);
+    arrival ??= listener.next(ctx.signal);
+    arrival.catch(() => {}); // told where it is waited for
+    const arrived = yield* waitFor(beforeItRunsOut(arrival, told, ctx), deadline, ctx, heart);
+    if (arrived === "run_out") {
+      told = yield* renewed(request, told, ctx);
+      heart.beat();
+      continue;
+    }
+    arrival = undefined;
     if (!arrived) {
       throw new Failure("timeout", "Nobody signed in before the time was up.", {
         hint: "Run the command again; --timeout sets how long it waits.",
@@ -217,6 +254,32 @@ async function* awaitCallback(
     yield progress("await_user", "waiting", `Refused a request ${STRAYS[stray]}; still waiting for you.`, {
       reason: stray,
     });
+  }
+}
+
+async function beforeItRunsOut<T>(arrival: Promise<T>, told: Pending, ctx: Context): Promise<T | "run_out"> {
+  if (told.address_until === undefined) return arrival;
+  const over = new AbortController();
+  const until = AbortSignal.any([ctx.signal, over.signal]);
+  const runsOut = ctx.sleep(Math.max(RENEWAL, secondsLeft(told, ctx)), until).then(() => "run_out" as const);
+  try {
+    return await Promise.race([arrival, runsOut]);
+  } finally {
+    over.abort("arrived");
+  }
+}
+
+/** That it cannot be had ends nothing: somebody may be signing in. */
+async function* renewed(request: GrantRequest, told: Pending, ctx: Context): Flow<Pending> {
+  try {
+    return yield* challenge(request, told, ctx, true);
+  } catch (error) {
+    if (!(error instanceof Failure) || ctx.signal.aborted) throw error;
+    yield progress("authorize", "failed", `The address has run out, and there is no new one: ${error.message}`, {
+      reason: "address_expired",
+    });
+    const { address_until: _, ...rest } = told;
+    return rest;
   }
 }
 

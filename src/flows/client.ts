@@ -5,12 +5,19 @@ import * as oauth from "oauth4webapi";
 import { asFailure, Failure } from "../protocol/failure.ts";
 import type { Definition } from "../providers/definition.ts";
 import type { AuthMethod } from "../store/record.ts";
+import { privateKeyJwt } from "./client_key.ts";
 import type { AuthorizationServer } from "./server.ts";
 
 export type Client = {
   client_id: string;
   token_endpoint_auth_method: AuthMethod;
+} & Credentials;
+
+/** What a client proves itself by; a public one (RFC 6749 §2.1) has neither. */
+export type Credentials = {
   client_secret?: string;
+  /** A private JWK. */
+  client_key?: string;
   /** Absent where somebody gave it. */
   origin?: "registration" | undefined;
   /** Where a client that authline registered is read and deleted, and with what (RFC 7592 §2). */
@@ -21,28 +28,44 @@ export type Client = {
 /** Before it is known what the server supports. */
 export type PlannedClient = Omit<Client, "token_endpoint_auth_method"> & Partial<Client>;
 
+export const isPublic = ({ client_secret, client_key }: Credentials) =>
+  client_secret === undefined && client_key === undefined;
+
 /** `client_secret_basic` encodes as RFC 6749 §2.3.1 says: form-urlencoded before base64. */
-const METHODS: Record<AuthMethod, (secret: string) => oauth.ClientAuth> = {
+const METHODS: Record<AuthMethod, (credentials: Credentials) => oauth.ClientAuth> = {
   none: () => oauth.None(),
-  client_secret_basic: oauth.ClientSecretBasic,
-  client_secret_post: oauth.ClientSecretPost,
+  client_secret_basic: ({ client_secret = "" }) => oauth.ClientSecretBasic(client_secret),
+  client_secret_post: ({ client_secret = "" }) => oauth.ClientSecretPost(client_secret),
+  private_key_jwt: ({ client_key = "" }) => privateKeyJwt(client_key),
 };
 
-export function authentication(client: Pick<Client, "token_endpoint_auth_method" | "client_secret">): oauth.ClientAuth {
-  return METHODS[client.token_endpoint_auth_method](client.client_secret ?? "");
+/** The first that a server supports is used. */
+const BY_SECRET: readonly AuthMethod[] = ["client_secret_basic", "client_secret_post"];
+const BY_KEY: readonly AuthMethod[] = ["private_key_jwt"];
+
+export function authentication(client: Omit<Client, "client_id">): oauth.ClientAuth {
+  return METHODS[client.token_endpoint_auth_method](client);
 }
 
-/** What was registered, else the definition's method where it names one, else what the server supports, else what RFC 6749 requires (basic). */
+/**
+ * What was registered; else by the key where there is one, else by the secret. Of these the definition's method where it
+ * names one, else what the server supports, else what RFC 6749 requires (basic).
+ */
 export function authMethod(as: AuthorizationServer, definition: Definition, client: PlannedClient): AuthMethod {
   if (client.token_endpoint_auth_method) return client.token_endpoint_auth_method;
-  if (client.client_secret === undefined) return "none";
+  if (isPublic(client)) return "none";
+  const [able, what] = client.client_key === undefined ? [BY_SECRET, "secret"] : [BY_KEY, "key"];
   const named = definition.token_endpoint_auth_method;
-  if (named && named !== "none") return named;
-  const supported = as.token_endpoint_auth_methods_supported ?? ["client_secret_basic"];
-  for (const method of ["client_secret_basic", "client_secret_post"] as const) {
-    if (supported.includes(method)) return method;
+  if (named && able.includes(named)) return named;
+  if (named === "private_key_jwt") {
+    throw new Failure("config", `${definition.display_name} wants a key of the client, and not a secret.`, {
+      hint: "Give one with --client-key-from.",
+    });
   }
-  throw new Failure("config", `${as.issuer} takes no client secret in a way that authline knows.`, {
+  const supported = as.token_endpoint_auth_methods_supported ?? able;
+  const method = able.find((one) => supported.includes(one));
+  if (method !== undefined) return method;
+  throw new Failure("config", `${as.issuer} takes no client ${what} in a way that authline knows.`, {
     hint: `It supports: ${supported.join(", ")}.`,
   });
 }

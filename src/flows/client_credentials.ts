@@ -4,11 +4,11 @@ import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
-import { authentication } from "./client.ts";
-import { type Asking, tokenParameters } from "./extras.ts";
+import { authentication, isPublic } from "./client.ts";
+import { type Asking, authorizationParameters } from "./extras.ts";
 import { asking } from "./faults.ts";
 import { type Grant, type GrantRequest, offersGrant } from "./grant.ts";
-import { http } from "./server.ts";
+import { atTokenEndpoint } from "./server.ts";
 import { type Tokens, tokensFrom } from "./tokens.ts";
 
 export const clientCredentials: Grant = {
@@ -18,9 +18,9 @@ export const clientCredentials: Grant = {
     as.token_endpoint && offersGrant(as, "client_credentials") ? undefined : "does not offer client credentials",
 
   async *open(request) {
-    if (request.client.client_secret === undefined) {
-      throw new Failure("config", "Client credentials need a client secret.", {
-        hint: "Give one with --client-secret-from.",
+    if (isPublic(request.client)) {
+      throw new Failure("config", "Client credentials need a client secret, or a key.", {
+        hint: "Give one with --client-secret-from or --client-key-from.",
       });
     }
     return {
@@ -39,16 +39,12 @@ export const clientCredentials: Grant = {
 
 const redeem = (request: Pick<GrantRequest, "as" | "client" | "scope"> & Asking, ctx: Context): Promise<Tokens> =>
   asking("The token endpoint", async () => {
-    const { as, client, scope } = request;
-    const parameters = { ...tokenParameters(request), ...defined({ scope }) };
-    const response = await oauth.clientCredentialsGrantRequest(
-      as,
-      client,
-      authentication(client),
-      parameters,
-      http(ctx),
-    );
+    const { as, client, scope, extras = {}, dpop } = request;
+    const { additionalParameters, ...options } = atTokenEndpoint(request, ctx);
+    // There was no authorization request: what would have stood in that is asked for here.
+    const parameters = { ...additionalParameters, ...authorizationParameters(extras), ...defined({ scope }) };
+    const response = await oauth.clientCredentialsGrantRequest(as, client, authentication(client), parameters, options);
     const answer = await oauth.processClientCredentialsResponse(as, client, response);
-    const { refresh_token: _, ...tokens } = await tokensFrom(answer, response, { as, scope }, ctx);
+    const { refresh_token: _, ...tokens } = await tokensFrom(answer, response, { as, scope, dpop }, ctx);
     return tokens;
   });

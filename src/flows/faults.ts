@@ -24,6 +24,9 @@ const HINTS = new Map<string, string>([
     "unauthorized_client",
     "The server does not allow this client this flow: try another --flow, or register it for this one.",
   ],
+  ["invalid_authorization_details", "The server does not take what --authorization-details asks for."],
+  ["invalid_dpop_proof", "Check this machine's clock: a proof is good for moments only."],
+  ["use_dpop_nonce", "The server does not take the nonce that it has just given. Run the command again."],
   ["unsupported_grant_type", "The server does not offer this flow: try another --flow."],
   ["invalid_scope", "The server does not know a scope, or does not give it to this client: check --scope."],
   ["invalid_grant", "The code or token is used up, expired or was given to another client: sign in again."],
@@ -33,10 +36,16 @@ const HINTS = new Map<string, string>([
   ],
 ]);
 
-/** Does one exchange with a server; `subject` begins the sentence that says what failed: "The token endpoint". */
+/**
+ * Does one exchange with a server; `subject` begins the sentence that says what failed: "The token endpoint". A server that
+ * wants its nonce in a proof has given it with its refusal: the same is asked once more, with that (RFC 9449 §8).
+ */
 export async function asking<T>(subject: string, exchange: () => Promise<T>): Promise<T> {
   try {
-    return await exchange();
+    return await exchange().catch((error) => {
+      if (oauth.isDPoPNonceError(error)) return exchange();
+      throw error;
+    });
   } catch (error) {
     throw faultOf(subject, error);
   }

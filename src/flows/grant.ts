@@ -1,4 +1,5 @@
 /** What every grant is given, and what it is. */
+import type { DPoPHandle } from "oauth4webapi";
 import type { Context } from "../context.ts";
 import type { Flow } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
@@ -20,6 +21,8 @@ export interface GrantRequest {
   scope: string | undefined;
   redirectUri: string;
   browser: "auto" | "always" | "never";
+  /** When it was asked for. */
+  begun: Date;
   /** When the login gives up waiting for a person. */
   deadline: Date;
   /** Whether somebody has been told what to do, by this process or an earlier one. */
@@ -27,6 +30,7 @@ export interface GrantRequest {
   /** What is asked for beyond the scope. */
   extras: Extras;
   token_params: Record<string, string> | undefined;
+  dpop?: DPoPHandle | undefined;
   /** The session that it belongs to, where there is one. */
   session_id: string | undefined;
   save(grant: GrantName, saved: Saved): Promise<void>;
@@ -65,6 +69,8 @@ export interface Grant {
 export interface Parties {
   as: AuthorizationServer;
   client: Client;
+  /** Makes the proofs, where the tokens are bound to a key. */
+  dpop?: DPoPHandle | undefined;
 }
 
 /** RFC 8414 §2: an absent list means authorization_code and implicit; an endpoint of its own says more than the list. */

@@ -19,7 +19,7 @@ interface Catch {
   flow: GrantName;
   grant: Pick<Grant, "attended" | "renew">;
   tokens: Tokens;
-  plan: Pick<Plan, "taught" | "step_up">;
+  plan: Pick<Plan, "taught" | "step_up" | "dpop_key">;
   continuity: { session_id: string } | undefined;
 }
 
@@ -29,11 +29,12 @@ export async function* keep(
   ctx: Context,
 ): Flow<Outcome<"login">> {
   const { provider, connection, definition, as, client, scope: requested_scope, extras, token_params } = request;
-  const { client_id, token_endpoint_auth_method, client_secret } = client;
+  const { client_id, token_endpoint_auth_method, client_secret, client_key } = client;
   const { origin, registration_client_uri, registration_access_token } = client;
-  const { access_token, refresh_token, id_token, token_type, expires_at, subject } = tokens;
+  const { access_token, refresh_token, id_token, token_type, expires_at, subject, authorization_details, acr } = tokens;
+  const { dpop_key } = plan;
   const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
-  const account = await accountName(definition, tokens, ctx);
+  const account = await accountName(definition, { ...tokens, dpop_key }, ctx);
   return yield* storing({ provider, connection }, definition.display_name, written, ctx);
 
   async function written(warnings: Warning[]): Promise<Connection> {
@@ -44,7 +45,9 @@ export async function* keep(
         session_id: continuity?.session_id,
         step_up: plan.step_up,
         token_params,
-        header: definition.api?.header,
+        authorization_details,
+        acr,
+        header: dpop_key === undefined ? definition.api?.header : DPOP_HEADER,
       }),
       ...(Object.keys(extras).length > 0 && { extras }),
       v: 1,
@@ -57,7 +60,10 @@ export async function* keep(
       created_at: now, // a credential of its own, and no twin of what a rename may have left
       updated_at: now,
       refreshable: refresh_token !== undefined || grant.renew !== undefined,
-      secrets: defined({ access_token, refresh_token, id_token, client_secret, registration_access_token }),
+      secrets: {
+        ...defined({ access_token, refresh_token, id_token, client_secret, client_key, dpop_key }),
+        ...defined({ registration_access_token }),
+      },
     };
     const { grants: _, ...definitionTaught } = plan.taught;
     const taught: Learned = {
@@ -67,7 +73,7 @@ export async function* keep(
       definition: { ...definitionTaught, ...(!grant.attended && { grants: [flow] }) },
       // A registered client belongs to the issuer, and is kept with it.
       ...(origin === undefined && { client: { client_id } }),
-      secrets: origin === undefined ? defined({ client_secret }) : {},
+      secrets: origin === undefined ? defined({ client_secret, client_key }) : {},
     };
     await learn(taught, warnings);
     await ctx.store.keep(record); // last: whoever takes over sees by it that all is done
@@ -123,6 +129,9 @@ export async function* storing(
   }
 }
 
+/** RFC 9449 §7.1; the proof goes in another one. */
+const DPOP_HEADER = { name: "Authorization", prefix: "DPoP " };
+
 const isLocked = (error: unknown): error is Failure => error instanceof Failure && error.code === "locked";
 
 /** A list that is cut would say something else. */
@@ -137,7 +146,7 @@ export function outcomeOf(record: ConnectionView, displayName: string, standard:
   const fits = (scope?.length ?? 0) <= 1000;
   return {
     message: `Signed in to ${displayName}${account ? ` as ${account}` : ""}.`,
-    warnings: [...narrowed(requested_scope, scope), ...(fits ? [] : [TOO_MUCH])],
+    warnings: [...narrowed(requested_scope, scope), ...weaker(record), ...(fits ? [] : [TOO_MUCH])],
     data: {
       provider,
       connection,
@@ -163,4 +172,12 @@ function narrowed(asked: string | undefined, granted: string | undefined): Warni
   const missing = asked?.split(" ").filter((scope) => !has.has(scope) && !IDENTITY.has(scope)) ?? [];
   if (missing.length === 0) return [];
   return [{ code: "scope_narrowed", message: `Not granted: ${missing.join(" ")}.` }];
+}
+
+/** `acr_values` is a wish: a server may let somebody in another way, and has to say so (OIDC Core §3.1.2.1, §5.5.1.1). */
+function weaker({ extras, acr }: ConnectionView): Warning[] {
+  const asked = extras?.acr_values;
+  if (asked === undefined || asked.split(" ").includes(acr ?? "")) return [];
+  const said = acr === undefined ? "the server does not say how" : `the server says "${acr}"`;
+  return [{ code: "acr_not_met", message: `Nobody signed in the way that was asked for (${asked}): ${said}.` }];
 }

@@ -9,9 +9,10 @@ import { builtIn, definitionOf, findDefinition, isSameIssuer } from "../provider
 import { covers, isAddress, nameOf } from "../providers/resource.ts";
 import { REDIRECT_URI } from "../providers/url.ts";
 import type { ConnectionView, LearnedView } from "../store/record.ts";
+import { readDetails } from "./authorization_details.ts";
 import { challengeIn, type Protected, union } from "./challenge.ts";
 import type { PlannedClient } from "./client.ts";
-import type { Extras } from "./extras.ts";
+import { type Extras, lasting } from "./extras.ts";
 import type { GrantRequest } from "./grant.ts";
 import { readSecret } from "./secret.ts";
 
@@ -30,6 +31,14 @@ export interface Asked {
   "client-metadata-url": string | undefined;
   "software-statement-from": string | undefined;
   "registration-token-from": string | undefined;
+  "client-key-from": string | undefined;
+  "client-key-id": string | undefined;
+  dpop: boolean;
+  "authorization-details": string | undefined;
+  "acr-values": string | undefined;
+  "max-age": number | undefined;
+  prompt: string | undefined;
+  "login-hint": string | undefined;
   browser: GrantRequest["browser"];
   "redirect-uri": string | undefined;
   timeout: number;
@@ -49,6 +58,7 @@ export interface Plan {
   scope: string | undefined;
   redirectUri: string;
   browser: GrantRequest["browser"];
+  begun: Date;
   deadline: Date;
   /** What is to be remembered of the provider when the login has succeeded. */
   taught: LearnedView["definition"];
@@ -56,6 +66,8 @@ export interface Plan {
   /** The resource that has to be asked first; undefined: there is none, or it was. */
   protected?: Protected | undefined;
   step_up?: ConnectionView["step_up"];
+  /** What the tokens will be bound to. */
+  dpop_key?: string | undefined;
 }
 
 /** Where no client is known and none can be had. */
@@ -95,6 +107,8 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
   const redirectUri = asked["redirect-uri"];
   const { client, isKnown } = await givenClient(asked, known, ctx);
   const resource = protectedOf(asked, definition, before, isKnown ? known : undefined);
+  const extras = await extrasOf(asked, same ? before?.extras : undefined, definition, ctx);
+  const begun = ctx.now();
   const plan: Plan = {
     provider,
     connection,
@@ -106,8 +120,10 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
     scope: asked.scope ?? (resource ? undefined : ((same ? before?.requested_scope : undefined) ?? definition.scope)),
     redirectUri: redirectUri ?? definition.redirect_uri ?? REDIRECT_URI,
     browser,
-    extras: (same ? before?.extras : undefined) ?? {},
-    deadline: new Date(ctx.now().getTime() + timeout * 1000),
+    extras,
+    dpop_key: extras.dpop_bound_access_tokens ? await (await import("./dpop.ts")).newKey() : undefined,
+    begun,
+    deadline: new Date(begun.getTime() + timeout * 1000),
     taught: {
       ...known?.definition,
       ...(resource && { resource: resource.address, display_name: definition.display_name }),
@@ -180,6 +196,28 @@ function stepUp({ address, challenge }: Protected, before: ConnectionView | unde
   );
 }
 
+/** What is given now, over what the last login of this connection asked for. */
+async function extrasOf(
+  asked: Asked,
+  before: Extras = {},
+  { dpop_bound_access_tokens }: Definition,
+  ctx: Context,
+): Promise<Extras> {
+  const details = asked["authorization-details"];
+  return {
+    ...lasting(before),
+    ...defined({
+      authorization_details:
+        details === undefined ? undefined : await readDetails(details, "--authorization-details", ctx),
+      dpop_bound_access_tokens: asked.dpop || dpop_bound_access_tokens || undefined,
+      acr_values: asked["acr-values"],
+      max_age: asked["max-age"],
+      prompt: asked.prompt,
+      login_hint: asked["login-hint"],
+    }),
+  };
+}
+
 /** The client that was given now, or in the environment, or to the last login of this provider. */
 async function givenClient(
   args: Asked,
@@ -190,16 +228,28 @@ async function givenClient(
   const given = args["client-id"] ?? clientInEnv(provider, ctx).client_id;
   const client_id = given ?? known?.client?.client_id;
   if (client_id === undefined) return { client: undefined, isKnown: false };
-  const source = args["client-secret-from"];
+  const { "client-secret-from": source, "client-key-from": keySource, "client-key-id": kid } = args;
+  if (source !== undefined && keySource !== undefined) {
+    throw new Failure("usage", "--client-secret-from and --client-key-from are both given.", {
+      hint: "A client proves itself by one of them.",
+    });
+  }
   if (source !== undefined) {
     const client = { client_id, client_secret: await readSecret(source, "--client-secret-from", ctx) };
     return { client, isKnown: given === undefined };
   }
+  if (keySource !== undefined) {
+    const { readClientKey } = await import("./client_key.ts");
+    const client_key = await readClientKey(keySource, { kid }, ctx);
+    return { client: { client_id, client_key }, isKnown: given === undefined };
+  }
   const inEnv = secretInEnv(provider, client_id, ctx);
-  const isSame = client_id === known?.client?.client_id;
-  const kept = inEnv === undefined && isSame ? await ctx.store.clientSecret(provider) : undefined;
-  const client = { client_id, ...defined({ client_secret: inEnv ?? kept }) };
-  return { client, isKnown: given === undefined || kept !== undefined };
+  if (inEnv !== undefined) return { client: { client_id, client_secret: inEnv }, isKnown: given === undefined };
+  if (client_id !== known?.client?.client_id) return { client: { client_id }, isKnown: given === undefined };
+  const { store } = ctx;
+  const [client_secret, client_key] = [await store.clientSecret(provider), await store.clientKey(provider)];
+  const isKept = client_secret !== undefined || client_key !== undefined;
+  return { client: { client_id, ...defined({ client_secret, client_key }) }, isKnown: given === undefined || isKept };
 }
 
 /** What a registration is made with; a source that does not come with the call is not read again. */

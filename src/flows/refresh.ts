@@ -14,6 +14,7 @@ import { secretForStored } from "../providers/environment.ts";
 import type { Lock } from "../store/lock.ts";
 import { type Connection, type ConnectionView, isCopy, recordStatus, timeToLive } from "../store/record.ts";
 import { authentication, isClientGone } from "./client.ts";
+import { proofsOf } from "./dpop.ts";
 import { asking } from "./faults.ts";
 import type { Parties } from "./grant.ts";
 import { lookUntil } from "./hold.ts";
@@ -31,7 +32,7 @@ export function partiesOf(
   const client_secret = secretForStored(provider, client.client_id, ctx) ?? secrets.client_secret;
   return {
     as: withQuirks(server as AuthorizationServer, { quirks }),
-    client: { ...client, ...defined({ client_secret }) },
+    client: { ...client, ...defined({ client_secret, client_key: secrets.client_key }) },
   };
 }
 
@@ -254,18 +255,18 @@ async function mustStillBeWanted(
 }
 
 async function redeem(connection: Connection, fate: Fate, ctx: Context): Promise<Tokens> {
-  const parties = partiesOf(connection, ctx);
-  const { as, client } = parties;
   const { flow, scope, secrets } = connection;
-  const { refresh_token } = secrets;
+  const { refresh_token, dpop_key } = secrets;
+  const parties = { ...partiesOf(connection, ctx), dpop: await proofsOf(dpop_key) };
+  const { as, client, dpop } = parties;
   if (refresh_token === undefined) return renewed(flow, connection, parties, ctx);
   return asking("The token endpoint", async () => {
-    const options = atTokenEndpoint(connection, ctx);
+    const options = atTokenEndpoint({ ...connection, dpop }, ctx);
     const response = await oauth.refreshTokenGrantRequest(as, client, authentication(client), refresh_token, options);
     fate.rotated = await refreshTokenIn(response);
     const answer = await oauth.processRefreshTokenResponse(as, client, response);
     // Without the keys for an ID token: to fetch them would keep the new refresh token off the disk for another request.
-    return tokensFrom(answer, undefined, { as, scope }, ctx);
+    return tokensFrom(answer, undefined, { as, scope, dpop }, ctx);
   });
 }
 
@@ -297,10 +298,10 @@ function renew(connection: Connection, tokens: Tokens, ctx: Context): Connection
     );
   }
   const { expires_at: _, ...old } = connection;
-  const { access_token, refresh_token, id_token, token_type, scope, expires_at } = tokens;
+  const { access_token, refresh_token, id_token, token_type, scope, expires_at, authorization_details } = tokens;
   return {
     ...old,
-    ...defined({ scope, expires_at }),
+    ...defined({ scope, expires_at, authorization_details }),
     token_type,
     updated_at: ctx.now().toISOString(),
     secrets: { ...connection.secrets, ...defined({ access_token, refresh_token, id_token }) },
@@ -309,12 +310,12 @@ function renew(connection: Connection, tokens: Tokens, ctx: Context): Connection
 
 /** What is dead is dropped, the rest is kept: the next login of this connection asks for the same again. */
 function revoked(connection: Connection, end: ConnectionView["end"], ctx: Context): Connection {
-  const { client_secret, registration_access_token } = connection.secrets;
+  const { client_secret, client_key, registration_access_token } = connection.secrets;
   return {
     ...connection,
     ...defined({ end }),
     revoked: true,
     updated_at: ctx.now().toISOString(),
-    secrets: defined({ client_secret, registration_access_token }),
+    secrets: defined({ client_secret, client_key, registration_access_token }),
   };
 }

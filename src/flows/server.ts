@@ -32,6 +32,7 @@ export function http(ctx: Pick<Context, "fetch" | "signal">, seconds?: number) {
 export const atTokenEndpoint = (asking: Asking, ctx: Pick<Context, "fetch" | "signal">) => ({
   ...http(ctx),
   additionalParameters: tokenParameters(asking),
+  ...(asking.dpop && { DPoP: asking.dpop }),
 });
 
 /** Pauses in seconds before a request that changes nothing is made again. */
@@ -171,6 +172,8 @@ const Metadata = lazily(() =>
     token_endpoint: Endpoint(),
     device_authorization_endpoint: Endpoint(),
     registration_endpoint: Endpoint(),
+    pushed_authorization_request_endpoint: Endpoint(),
+    require_pushed_authorization_requests: z.optional(z.boolean()),
     revocation_endpoint: Endpoint(),
     userinfo_endpoint: Endpoint(),
     end_session_endpoint: Endpoint(),
@@ -179,6 +182,8 @@ const Metadata = lazily(() =>
     grant_types_supported: Words(),
     code_challenge_methods_supported: Words(),
     token_endpoint_auth_methods_supported: Words(),
+    token_endpoint_auth_signing_alg_values_supported: Words(),
+    dpop_signing_alg_values_supported: Words(),
     id_token_signing_alg_values_supported: Words(),
     authorization_response_iss_parameter_supported: z.optional(z.boolean()),
     client_id_metadata_document_supported: z.optional(z.boolean()),

@@ -3,7 +3,8 @@ import type { Context } from "../context.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
-import { authMethod, isClientGone, type PlannedClient } from "./client.ts";
+import { authMethod, isClientGone, isPublic, type PlannedClient } from "./client.ts";
+import { mustTakeProofs, proofsOf } from "./dpop.ts";
 import { type Door, type Grant, type GrantRequest, isAnswerLost, type Saved } from "./grant.ts";
 import { grantFlows } from "./index.ts";
 import { keep } from "./keep.ts";
@@ -69,6 +70,8 @@ async function* signInAs(
   continuity: Continuity | undefined,
 ): Flow<Outcome<"login">> {
   const saved = continuity?.saved ?? {};
+  if (plan.dpop_key !== undefined) mustTakeProofs(as, plan.definition);
+  const dpop = await proofsOf(plan.dpop_key);
   const ways = await waysIn(plan, client, as, Object.keys(saved) as GrantName[], ctx);
   const request = ({ flow, grant }: Way): GrantRequest => ({
     ...plan,
@@ -77,6 +80,7 @@ async function* signInAs(
     client: { ...client, token_endpoint_auth_method: authMethod(as, plan.definition, client) },
     scope: plan.scope ?? (plan.definition.resource ? undefined : modestScope(grant, as)),
     token_params: plan.definition.token_params,
+    dpop,
     announced: continuity?.announced.has(flow) ?? false,
     session_id: continuity?.session_id,
     save: continuity?.save ?? (async () => {}),
@@ -190,7 +194,7 @@ async function waysIn(plan: Plan, client: PlannedClient, as: AuthorizationServer
   const lacking: string[] = [];
   for (const flow of names) {
     const grant = await grantFlows[flow]();
-    const secretLess = definition.grants_needing_secret?.includes(flow) && client.client_secret === undefined;
+    const secretLess = definition.grants_needing_secret?.includes(flow) && isPublic(client);
     const lack = grant.lacks(as) ?? (secretLess && asked === "auto" ? "wants a client secret for it" : undefined);
     if (lack === undefined) able.push({ flow, grant });
     else lacking.push(`it ${lack}`);

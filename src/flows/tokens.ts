@@ -3,7 +3,9 @@ import * as oauth from "oauth4webapi";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
+import { type AuthorizationDetails, detailsIn } from "./authorization_details.ts";
 import { faultOf } from "./faults.ts";
+import type { GrantRequest } from "./grant.ts";
 import { type AuthorizationServer, http } from "./server.ts";
 
 export interface Tokens {
@@ -15,6 +17,10 @@ export interface Tokens {
   expires_at?: string;
   /** Granted, which may be less than asked. */
   scope?: string;
+  /** Granted. Source: RFC 9396 §7. */
+  authorization_details?: AuthorizationDetails;
+  /** How somebody signed in, as the validated ID token says. */
+  acr?: string;
   /** Who signed in, as the validated ID token says. */
   account?: string;
   subject?: string;
@@ -30,6 +36,11 @@ interface Reading {
   as: AuthorizationServer;
   /** What was asked: an omitted `scope` means that it was granted (RFC 6749 §5.1). */
   scope: string | undefined;
+  /** The tokens must be bound to a key. */
+  dpop?: object | undefined;
+  /** How somebody had to sign in, and since when; nothing where nobody did. */
+  extras?: Pick<GrantRequest["extras"], "max_age">;
+  begun?: Date;
 }
 
 /**
@@ -39,7 +50,7 @@ interface Reading {
 export async function tokensFrom(
   answer: oauth.TokenEndpointResponse,
   response: Response | undefined,
-  { as, scope }: Reading,
+  { as, scope, dpop, extras, begun }: Reading,
   ctx: Context,
 ): Promise<Tokens> {
   const { access_token, token_type, refresh_token, id_token, expires_in } = answer;
@@ -51,24 +62,67 @@ export async function tokensFrom(
       );
     }
   }
-  if (token_type !== "bearer") {
-    // A DPoP token, say, is of no use to somebody who has no key for it (RFC 9449 §5).
-    throw new Failure("provider", "The token endpoint broke the protocol: token_type is not Bearer.");
+  // One that is bound to a key is of no use without it, and one that is not is not what was asked for (RFC 9449 §5).
+  const expected = dpop ? "DPoP" : "bearer";
+  if (token_type !== expected.toLowerCase()) {
+    throw new Failure(
+      "provider",
+      `The token endpoint broke the protocol: token_type is not ${dpop ? "DPoP" : "Bearer"}.`,
+      {
+        hint: dpop && "The server does not bind its tokens to a key. Nothing was stored; sign in without --dpop.",
+      },
+    );
   }
+  const authorization_details = grantedIn(answer);
   const claims = oauth.getValidatedIdTokenClaims(answer);
+  if (extras?.max_age !== undefined && begun) mustBeRecent(claims, extras.max_age, begun);
   if (claims && response) await verifySignature(as, response, ctx);
   const endless = expires_in === undefined || expires_in >= CENTURY;
   return defined({
     access_token,
-    token_type,
+    token_type: expected,
     refresh_token,
     id_token,
     expires_at: endless ? undefined : inSeconds(ctx.now(), expires_in),
     scope: answer.scope ?? scope,
+    authorization_details,
+    acr: claims && wordIn(claims["acr"]),
     account: claims && accountOf(claims),
     subject: claims?.sub,
   });
 }
+
+function grantedIn({ authorization_details: granted }: oauth.TokenEndpointResponse): AuthorizationDetails | undefined {
+  const isNone = granted === undefined || (Array.isArray(granted) && granted.length === 0);
+  const details = detailsIn(granted);
+  if (isNone || details) return details;
+  throw new Failure(
+    "provider",
+    "The token endpoint broke the protocol: authorization_details is not what it should be.",
+  );
+}
+
+/** Seconds that clocks may differ. */
+const SKEW = 30;
+
+/**
+ * OIDC Core §3.1.2.1: the age is that at the time of the request, so it is measured from there; what somebody takes to consent
+ * after they have signed in does not count.
+ */
+function mustBeRecent(claims: oauth.IDToken | undefined, max_age: number, begun: Date): void {
+  const { auth_time } = claims ?? {};
+  const isRecent = typeof auth_time === "number" && auth_time >= begun.getTime() / 1000 - max_age - SKEW;
+  if (isRecent) return;
+  throw new Failure(
+    "provider",
+    auth_time === undefined
+      ? "The server does not say when somebody signed in, though --max-age asks for it."
+      : "The server let somebody in who signed in longer ago than --max-age allows.",
+    { hint: "Nothing was stored.", reason: "max_age_not_met" },
+  );
+}
+
+const wordIn = (value: unknown) => (typeof value === "string" && value.length <= 300 ? value : undefined);
 
 /** Over TLS from the token endpoint a signature may be skipped (OIDC Core §3.1.3.7); at a login it is not. */
 async function verifySignature(as: AuthorizationServer, response: Response, ctx: Context): Promise<void> {

@@ -2,17 +2,30 @@
  * Outcome kinds: the shapes that `result.data` may have. A command names the kind that it ends with, and the machine
  * lets nothing else through.
  *
- * Rule: a secret stands in exactly one place, `token.access_token`.
+ * Rule: a secret stands in exactly one place, `token.access_token`. A `proof.proof` is of use for moments, and only with that.
  */
 import * as z from "zod/mini";
 import { AuditEntry } from "./audit.ts";
 import { httpUrl, lazily, text, timestamp } from "./shapes.ts";
+import { neutralise } from "./text.ts";
 
 /** `pending`, `connected`, `expired` (refresh possible), `revoked` (login needed), `absent`; `unreadable`: who knows. */
 export const RecordStatus = z.enum(["pending", "connected", "expired", "revoked", "absent", "unreadable"]);
 export type RecordStatus = z.infer<typeof RecordStatus>;
 
 const whose = { provider: text(), connection: text() };
+
+/** RFC 9396 §2: what a server says was granted, in its own fields. */
+const AuthorizationDetails = lazily(() =>
+  z.array(z.record(z.string(), z.unknown())).check(z.overwrite((details) => neutralised(details) as typeof details)),
+);
+
+function neutralised(value: unknown): unknown {
+  if (typeof value === "string") return neutralise(value);
+  if (Array.isArray(value)) return value.map(neutralised);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [neutralise(name), neutralised(inner)]));
+}
 
 const ConnectionStatus = lazily(() =>
   z.object({
@@ -22,6 +35,7 @@ const ConnectionStatus = lazily(() =>
     client_id: z.optional(text()),
     flow: z.optional(z.string()),
     scope: z.optional(text(20_000)),
+    authorization_details: z.optional(AuthorizationDetails()),
     expires_at: z.optional(timestamp()),
     refreshable: z.optional(z.boolean()),
     account: z.optional(text()),
@@ -154,11 +168,22 @@ export const outcomes = {
       /** What it is sent in: `<name>: <prefix><access_token>`. */
       header: z.object({ name: text(), prefix: text() }),
       scope: z.optional(text(20_000)),
+      authorization_details: z.optional(AuthorizationDetails()),
       expires_at: z.optional(timestamp()),
       expires_in: z.optional(z.int()),
       refreshed: z.boolean(),
       /** Where it came from: the store, or AUTHLINE_TOKEN_<PROVIDER>. */
       source: z.enum(["store", "env"]),
+    }),
+  ),
+  /** A DPoP proof for one request, and what it holds for (RFC 9449 §4.2). */
+  proof: lazily(() =>
+    z.object({
+      ...whose,
+      proof: z.string(),
+      htm: text(40),
+      htu: text(2400),
+      expires_at: z.optional(timestamp()),
     }),
   ),
   status: lazily(() =>

@@ -51,6 +51,7 @@ const LONG: ReadonlySet<Kind> = new Set([
   "sessions",
   "logout",
   "token",
+  "proof",
   "doctor",
   "audit",
   "import",

@@ -20,7 +20,7 @@ export type Grant = keyof typeof grantFlows;
 export const grants = Object.keys(grantFlows) as [Grant, ...Grant[]];
 
 /** How a client proves who it is. Source: RFC 7591 §2. */
-export const authMethods = ["none", "client_secret_basic", "client_secret_post"] as const;
+export const authMethods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"] as const;
 
 /** A host, or with a leading dot every host under a domain. Anchored by construction: there is no pattern. */
 const Host = lazily(() => z.string().check(z.regex(/^\.?[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?$/)));
@@ -127,8 +127,10 @@ export const Definition = lazily(() =>
     /** Grants that the provider refuses to clients without a secret. */
     grants_needing_secret: z.optional(z.array(z.enum(grants))),
     token_endpoint_auth_method: z.optional(z.enum(authMethods)),
-    /** Asked for when `--scope` is not given. */
-    scope: z.optional(Text()),
+    /** The provider's APIs take only tokens that are bound to a key. Source: RFC 9449 §5.2. */
+    dpop_bound_access_tokens: z.optional(z.boolean()),
+    /** Asked for when `--scope` is not given; as long as that may be. */
+    scope: z.optional(z.string().check(z.minLength(1), z.maxLength(2000))),
     /** What may be asked for, each with a phrase that says what it is for. */
     scopes: z.optional(z.record(Text(), Text())),
     /** What stands between scopes, where it is not the space that RFC 6749 §3.3 wants. */

@@ -93,6 +93,7 @@ const dataWords: Words = {
     message,
   ],
   token: ({ access_token }, { message }, look) => (look.reveal ? [message, access_token] : [message]),
+  proof: ({ proof }, { message }, look) => (look.reveal ? [message, proof] : [message]),
   status: ({ connections }, { message, time }, look) => [...statusWords(connections, time, look), message],
   logout: (_, { message }) => [message],
   connections: ({ connections }, { message, time }, look) => [...connectionsWords(connections, time, look), message],

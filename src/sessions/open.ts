@@ -42,14 +42,15 @@ async function openFor(plan: Plan, ctx: Context): Promise<SessionClear | undefin
   for (const session of ctx.sessions.all().reverse()) {
     if (!isOpen(session, ctx.now()) || !isSame(session, plan) || isOver(session, ctx)) continue;
     const whole = await ctx.sessions.whole(session.session_id).catch(() => undefined); // one that cannot be opened helps nobody
-    if (whole && clientSecretIn(whole) === plan.client?.client_secret) return session;
+    if (whole && isByTheSame(whole, plan)) return session;
   }
   return undefined;
 }
 
-/** The one that was given, and not one that came of a registration. */
-const clientSecretIn = ({ asked, secrets }: Session) =>
-  asked.client_id === undefined ? undefined : secrets.client_secret;
+/** By what was given, and not by what came of a registration. */
+const isByTheSame = ({ asked, secrets }: Session, { client }: Plan) =>
+  asked.client_id === undefined ||
+  (secrets.client_secret === client?.client_secret && secrets.client_key === client?.client_key);
 
 /** A process may have been killed after it said the end and before it wrote it into the record. */
 const isOver = ({ session_id }: SessionClear, ctx: Context) =>
@@ -105,7 +106,8 @@ export const isWaiting = (notice: Notice) =>
   notice.phase === "progress" && notice.step === "await_user" && notice.state === "started";
 
 export function challengeIn(notice: Notice): Partial<DataOf<"login">> {
-  if (notice.phase === "auth_url") return { auth_url: notice.auth_url };
+  // The address may run out before the sign-in does (RFC 9126 §2.2).
+  if (notice.phase === "auth_url") return { auth_url: notice.auth_url, expires_at: notice.expires_at };
   if (notice.phase !== "device_code") return {};
   const { user_code, verification_uri, verification_uri_complete } = notice;
   return { user_code, verification_uri, ...defined({ verification_uri_complete }) };

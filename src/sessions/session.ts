@@ -75,6 +75,8 @@ export const SessionSecrets = lazily(() =>
     registration: z.optional(
       z.object({ software_statement: z.optional(z.string()), initial_access_token: z.optional(z.string()) }),
     ),
+    client_key: z.optional(z.string()),
+    dpop_key: z.optional(z.string()),
     /** What each way in needs to be taken up again: `state`, PKCE verifier, `device_code`, … */
     doors: z.optional(z.partialRecord(z.enum(grants), z.record(z.string(), z.unknown()))),
   }),
@@ -107,7 +109,7 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
     expires_at: deadline.toISOString(),
     doors: [],
     secrets: {
-      ...defined({ client_secret: client?.client_secret }),
+      ...defined({ client_secret: client?.client_secret, client_key: client?.client_key, dpop_key: plan.dpop_key }),
       ...(Object.keys(registration).length > 0 && { registration }),
     },
   };
@@ -119,7 +121,8 @@ export const foundIn = ({ definition, scope, taught, extras }: Plan): Session["f
   ...defined({ scope }),
 });
 
-export function planIn({ provider, connection, asked, found, client, expires_at, secrets }: Session): Plan {
+export function planIn(session: Session): Plan {
+  const { provider, connection, asked, found, client, created_at, expires_at, secrets } = session;
   const { flow, client_id, client_metadata_url, redirect_uri, browser, step_up } = asked;
   const { definition, scope, taught, extras = {} } = found ?? asked;
   return {
@@ -133,9 +136,11 @@ export function planIn({ provider, connection, asked, found, client, expires_at,
     scope,
     redirectUri: client?.redirect_uri ?? redirect_uri,
     browser,
+    begun: new Date(created_at),
     deadline: new Date(expires_at),
     taught,
     extras,
+    dpop_key: secrets.dpop_key,
     protected: found ? undefined : asked.protected,
     step_up,
   };
@@ -144,18 +149,18 @@ export function planIn({ provider, connection, asked, found, client, expires_at,
 function clientIn(client: Partial<NonNullable<SessionClear["client"]>>, secrets: Session["secrets"]): Plan["client"] {
   const { client_id, token_endpoint_auth_method, origin, registration_client_uri } = client;
   if (client_id === undefined) return undefined;
-  const { client_secret, registration_access_token } = secrets;
+  const { client_secret, client_key, registration_access_token } = secrets;
   return {
     client_id,
     ...defined({ token_endpoint_auth_method, origin, registration_client_uri }),
-    ...defined({ client_secret, registration_access_token }),
+    ...defined({ client_secret, client_key, registration_access_token }),
   };
 }
 
 /** The session once it is known who the server is asked as. */
 export function identified(session: Session, { client, redirectUri: redirect_uri }: Identity): Session {
-  const { client_secret, registration_access_token, ...clear } = client;
-  const secrets = { ...session.secrets, ...defined({ client_secret, registration_access_token }) };
+  const { client_secret, client_key, registration_access_token, ...clear } = client;
+  const secrets = { ...session.secrets, ...defined({ client_secret, client_key, registration_access_token }) };
   return { ...session, client: { ...clear, redirect_uri }, secrets };
 }
 

@@ -151,6 +151,7 @@ export function fileStore(home: string, keys: Keys, locks: Locks, configured: ()
     },
     learned: async (provider) => providers.glance(provider),
     clientSecret: async (provider) => (await providers.read(provider))?.secrets.client_secret,
+    clientKey: async (provider) => (await providers.read(provider))?.secrets.client_key,
     async learn(learned) {
       const lock = await patiently(() => providerLock(learned.provider));
       try {

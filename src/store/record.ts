@@ -5,6 +5,7 @@
  * the rest can be read, listed and shown without a key.
  */
 import * as z from "zod/mini";
+import { AuthorizationDetails } from "../flows/authorization_details.ts";
 import { Extras } from "../flows/extras.ts";
 import type { RecordStatus } from "../protocol/data.ts";
 import { lazily, timestamp, uint } from "../protocol/shapes.ts";
@@ -24,6 +25,7 @@ const Server = lazily(() =>
     end_session_endpoint: z.optional(z.string()),
     jwks_uri: z.optional(z.string()),
     id_token_signing_alg_values_supported: z.optional(z.array(z.string())),
+    token_endpoint_auth_signing_alg_values_supported: z.optional(z.array(z.string())),
   }),
 );
 export type Server = z.infer<ReturnType<typeof Server>>;
@@ -71,6 +73,10 @@ export const ConnectionView = lazily(() =>
     requested_scope: z.optional(z.string()),
     /** How often in a row somebody signed in because the resource asked for this scope (sorted). */
     step_up: z.optional(z.object({ scope: z.string(), times: uint() })),
+    /** Granted, which may say more than what was asked for (RFC 9396 §7). */
+    authorization_details: z.optional(AuthorizationDetails()),
+    /** How somebody signed in, as the ID token says. Source: OIDC Core §2. */
+    acr: z.optional(z.string()),
     account: z.optional(z.string()),
     /** OIDC Core §2 `sub`. */
     subject: z.optional(z.string()),
@@ -98,6 +104,9 @@ export const ConnectionSecrets = lazily(() =>
     refresh_token: z.optional(z.string()),
     id_token: z.optional(z.string()),
     client_secret: z.optional(z.string()),
+    /** Private JWKs: what the client proves itself by, and what the tokens are bound to. */
+    client_key: z.optional(z.string()),
+    dpop_key: z.optional(z.string()),
     registration_access_token: z.optional(z.string()),
   }),
 );
@@ -113,7 +122,9 @@ export const LearnedView = lazily(() =>
   }),
 );
 export type LearnedView = z.infer<ReturnType<typeof LearnedView>>;
-export const LearnedSecrets = lazily(() => z.object({ client_secret: z.optional(z.string()) }));
+export const LearnedSecrets = lazily(() =>
+  z.object({ client_secret: z.optional(z.string()), client_key: z.optional(z.string()) }),
+);
 export type Learned = LearnedView & { secrets: z.infer<ReturnType<typeof LearnedSecrets>> };
 
 /** A client that authline has registered with an issuer, for every provider of that issuer. Source: RFC 7591 §3.2.1. */

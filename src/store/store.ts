@@ -41,6 +41,8 @@ export interface Store {
   learned(provider: string): Promise<LearnedView | undefined>;
   /** The secret of the client that the last login of this provider was given. */
   clientSecret(provider: string): Promise<string | undefined>;
+  /** Its key, where it proves itself by one. */
+  clientKey(provider: string): Promise<string | undefined>;
   learn(learned: Learned): Promise<void>;
   /** The client that authline has registered with an issuer. */
   registered(issuer: string): Promise<Registered | undefined>;

@@ -73,8 +73,11 @@ function consentPage(client: string, account: string | undefined, scope: unknown
   );
 }
 
-/** Shows and answers the two prompts that a person can meet on the way: who are you, and may this client. */
-export function interactions(provider: Provider): Middleware {
+/**
+ * Shows and answers the two prompts that a person can meet on the way: who are you, and may this client. `acr` is how
+ * everybody signs in here.
+ */
+export function interactions(provider: Provider, acr?: string): Middleware {
   return async (ctx, next) => {
     if (!ctx.path.startsWith("/interaction/")) return next();
     let details: Interaction;
@@ -85,7 +88,7 @@ export function interactions(provider: Provider): Middleware {
       ctx.body = page(titles.error, "<p>This sign-in is over. Start again.</p>");
       return;
     }
-    if (ctx.method === "POST") return answer(provider, ctx, details);
+    if (ctx.method === "POST") return answer(provider, ctx, details, acr);
     const { client_id, login_hint, scope } = details.params;
     if (details.prompt.name === "login") {
       ctx.body = loginPage(login_hint);
@@ -96,7 +99,7 @@ export function interactions(provider: Provider): Middleware {
   };
 }
 
-async function answer(provider: Provider, ctx: Context, details: Interaction): Promise<void> {
+async function answer(provider: Provider, ctx: Context, details: Interaction, acr?: string): Promise<void> {
   const form = new URLSearchParams(await text(ctx.req));
   const finish = async (result: Parameters<Provider["interactionResult"]>[2]) => {
     ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result));
@@ -105,7 +108,9 @@ async function answer(provider: Provider, ctx: Context, details: Interaction): P
   if (form.get("decision") === "deny") {
     return finish({ error: "access_denied", error_description: "the person said no" });
   }
-  if (details.prompt.name === "login") return finish({ login: { accountId: form.get("login") || "nobody" } });
+  if (details.prompt.name === "login") {
+    return finish({ login: { accountId: form.get("login") || "nobody", ...(acr !== undefined && { acr }) } });
+  }
   return finish({ consent: { grantId: await grantAll(provider, details) } });
 }
 

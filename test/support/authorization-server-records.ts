@@ -25,6 +25,10 @@ export interface ServerRecord {
   readonly destroyed: boolean;
   /** None of the three. */
   readonly active: boolean;
+  /** The thumbprint of the key that it is bound to (RFC 9449 §6). */
+  readonly jkt: string | undefined;
+  /** RFC 9396. */
+  readonly authorizationDetails: unknown;
   /** Device codes only, once the person said no. */
   readonly error: string | undefined;
 }
@@ -98,6 +102,12 @@ export class RecordStore {
     for (const entry of this.#of("AccessToken", "ClientCredentials")) entry.payload.exp = now() - 1;
   }
 
+  expirePushedRequests(seconds: number): void {
+    for (const { payload } of this.#of("PushedAuthorizationRequest")) {
+      payload.exp = Math.min(payload.exp ?? Number.POSITIVE_INFINITY, now() + seconds);
+    }
+  }
+
   #of(...kinds: string[]): Entry[] {
     return [...this.#entries.values()].filter((entry) => kinds.includes(entry.kind));
   }
@@ -120,6 +130,8 @@ function toRecord({ kind, id, payload, destroyed }: Entry): ServerRecord {
     expired,
     destroyed,
     active: !consumed && !expired && !destroyed,
+    jkt: payload["jkt"] as string | undefined,
+    authorizationDetails: payload["rar"],
     error: payload.error,
   };
 }

@@ -38,7 +38,9 @@ export interface RecordedRequest {
   readonly time: number;
   readonly grant_type?: string;
   /** How the client showed who it is, never with what. */
-  readonly auth: "basic" | "post" | "bearer" | "none";
+  readonly auth: "basic" | "post" | "bearer" | "dpop" | "jwt" | "none";
+  /** It came with a DPoP proof. */
+  readonly proof?: true;
   /** The OAuth error code of the answer. */
   readonly error?: string;
 }
@@ -78,6 +80,10 @@ export interface AuthorizationServerOptions {
   readonly issuerPath?: string;
   /** Default false: a client that registered itself (RFC 7591) can read and delete itself (RFC 7592). */
   readonly registrationManagement?: boolean;
+  /** Seconds that a pushed request is good for, where pushed ones are on: else the 60 that oidc-provider has. */
+  readonly requestUriTtl?: number;
+  /** How whoever signs in does it, as the ID token says. */
+  readonly acr?: string;
   /** The last word on the configuration. */
   readonly configure?: (configuration: Configuration) => Configuration;
 }
@@ -102,7 +108,8 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   provider.silent = true;
   provider.use(record(requests));
   if (options.interval !== undefined) provider.use(addInterval(options.interval));
-  provider.use(interactions(provider));
+  if (options.requestUriTtl !== undefined) provider.use(shorten(options.requestUriTtl, store));
+  provider.use(interactions(provider, options.acr));
   serve(server, provider, issuerPath);
 
   const device = async (userCode: string, expected: string, who?: Person) => {
@@ -201,6 +208,8 @@ async function configuration(
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },
       revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },
+      // What most servers do not have; a test of it turns it on.
+      pushedAuthorizationRequests: { enabled: false },
       registration: { enabled: true, initialAccessToken: false },
       registrationManagement: { enabled: registrationManagement, rotateRegistrationAccessToken: false },
       rpInitiatedLogout: { enabled: true, ...logoutPages },
@@ -261,16 +270,17 @@ function record(requests: RecordedRequest[]): Middleware {
     try {
       await next();
     } finally {
-      const { client_secret, grant_type, code_verifier } =
+      const { client_secret, client_assertion, grant_type, code_verifier } =
         (ctx as unknown as Partial<KoaContextWithOIDC>).oidc?.body ?? {};
       const { error, id_token } = (ctx.body ?? {}) as { error?: unknown; id_token?: unknown };
-      remember(code_verifier, id_token);
+      remember(code_verifier, id_token, client_assertion);
       requests.push({
         method,
         path,
         status: ctx.status,
         time,
-        auth: authStyle(ctx.get("authorization"), client_secret),
+        auth: client_assertion === undefined ? authStyle(ctx.get("authorization"), client_secret) : "jwt",
+        ...(ctx.get("dpop") !== "" && { proof: true }),
         ...(typeof grant_type === "string" && { grant_type }),
         ...(typeof error === "string" && { error }),
       });
@@ -280,6 +290,7 @@ function record(requests: RecordedRequest[]): Middleware {
 
 function authStyle(header: string, secret: unknown): RecordedRequest["auth"] {
   if (/^basic /i.test(header)) return "basic";
+  if (/^dpop /i.test(header)) return "dpop";
   if (/^bearer /i.test(header)) return "bearer";
   return secret === undefined ? "none" : "post";
 }
@@ -288,6 +299,16 @@ function addInterval(interval: number): Middleware {
   return async (ctx: Context, next) => {
     await next();
     if (ctx.path === "/device/auth" && ctx.status === 200) Object.assign(ctx.body as object, { interval });
+  };
+}
+
+/** What oidc-provider has no setting for. */
+function shorten(expires_in: number, store: RecordStore): Middleware {
+  return async (ctx: Context, next) => {
+    await next();
+    if (ctx.path !== "/request" || ctx.status !== 201) return;
+    store.expirePushedRequests(expires_in);
+    Object.assign(ctx.body as object, { expires_in });
   };
 }
 

@@ -454,6 +454,10 @@ export class MemoryStore implements Store {
     this.#begun.delete(nameOf({ provider, connection }));
   }
 
+  async clientKey(provider: string) {
+    return (await this.learned(provider))?.secrets.client_key;
+  }
+
   async clientSecret(provider: string) {
     return (await this.learned(provider))?.secrets.client_secret;
   }

@@ -42,7 +42,15 @@ export function namesOf(home: string, kind: Kind): string[] {
 
 /** The secrets of every connection. */
 export const connectionSecrets = (home: string): string[] =>
-  namesOf(home, "connection").flatMap((name) => Object.values(opened(home, "connection", name).secrets).map(String));
+  namesOf(home, "connection").flatMap((name) =>
+    Object.values(opened(home, "connection", name).secrets).flatMap((secret) => partsOf(String(secret))),
+  );
+
+/** What nobody may see: of a private key its private half (RFC 7518 §6). */
+export const partsOf = (secret: string): string[] => {
+  const { d } = secret.startsWith("{") ? JSON.parse(secret) : {};
+  return d === undefined ? [secret] : [d, secret];
+};
 
 /** What a flow is given, for a home. */
 export function contextAt(home: string, env: Record<string, string> = {}): Context {

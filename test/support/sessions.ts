@@ -15,7 +15,7 @@ import {
   startAuthorizationServer,
 } from "./authorization-server.ts";
 import { approveRedirect } from "./person.ts";
-import { connectionSecrets, opened, putSealed } from "./sealed.ts";
+import { connectionSecrets, opened, partsOf, putSealed } from "./sealed.ts";
 import { authline, leftovers, type Options, type Run, type Running, tempHome } from "./spawn.ts";
 import { checkStream, type Event, leaks } from "./stream.ts";
 
@@ -38,7 +38,12 @@ export interface SessionRecord {
   state: string;
   expires_at: string;
   ended_at?: string;
-  secrets: { client_secret?: string; doors?: Record<string, Record<string, unknown>> };
+  secrets: {
+    client_secret?: string;
+    client_key?: string;
+    dpop_key?: string;
+    doors?: Record<string, Record<string, unknown>>;
+  };
 }
 
 export interface How extends Options {
@@ -71,8 +76,8 @@ export async function world(options: AuthorizationServerOptions = {}) {
     const { accessTokens, refreshTokens, deviceCodes } = server.records();
     for (const { id } of [...accessTokens, ...refreshTokens, ...deviceCodes]) everSecret.add(id);
     for (const id of ids()) {
-      const { client_secret, doors } = readSession(id).secrets;
-      if (client_secret !== undefined) everSecret.add(client_secret);
+      const { doors, ...alone } = readSession(id).secrets;
+      for (const secret of Object.values(alone).flatMap(partsOf)) everSecret.add(secret);
       for (const [name, value] of Object.values(doors ?? {}).flatMap((door) => Object.entries(door))) {
         if (CONCEALED.includes(name)) everSecret.add(String(value));
         if (["state", "nonce"].includes(name)) inAddress.add(String(value));
