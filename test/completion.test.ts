@@ -11,6 +11,7 @@ import { spawn as spawnPty } from "@lydell/node-pty";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { commands } from "../src/commands/index.ts";
 import { settings } from "../src/config.ts";
+import { grants } from "../src/providers/definition.ts";
 import { contextOf, end, success } from "./support/dying.ts";
 import { authline, binary, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream } from "./support/stream.ts";
@@ -320,7 +321,7 @@ describe("completion", () => {
         { env: shellEnv(), encoding: "utf8" },
       );
     expect(ask("login github --flow = au")).toBe("auto authorization_code\n");
-    expect(ask("login github --flow =")).toBe("auto authorization_code device_code client_credentials api_key\n");
+    expect(ask("login github --flow =")).toBe(`${["auto", ...grants, "api_key"].join(" ")}\n`);
     expect(ask("conf")).toBe("config\n");
     const broken = join(home, "bin", "authline");
     const env = shellEnv();

@@ -425,6 +425,7 @@ describe("connection rename", () => {
       extras: {},
       clientMetadataUrl: undefined,
       registration: {},
+      inputs: { said: {}, secret: {} },
       browser: "never",
       taught: {},
       begun: new Date(),

@@ -6,6 +6,7 @@
  * the source that it tells of. An example that cannot run is a `text` block, and there is no third way to write one.
  */
 import { spawn } from "node:child_process";
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import {
   existsSync,
@@ -22,18 +23,21 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { text as read } from "node:stream/consumers";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import type { Configuration } from "oidc-provider";
 import { build } from "rolldown";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod/mini";
 import { GLOBAL_OPTIONS } from "../src/commands/help.ts";
 import { commands, type Entry } from "../src/commands/index.ts";
+import { grantFlows } from "../src/flows/index.ts";
 import { outcomes, RecordStatus } from "../src/protocol/data.ts";
 import { failures, notices, steps, successes } from "../src/protocol/event.ts";
 import * as failure from "../src/protocol/failure.ts";
 import { MAX_LINE } from "../src/protocol/machine.ts";
 import type { Attended } from "./support/attended.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
-import { type HostileServer, startHostileServer } from "./support/hostile-server.ts";
+import { grants } from "./support/grants.ts";
+import { type HostileServer, signIdToken, signingKey, startHostileServer } from "./support/hostile-server.ts";
 import { remember, secretsUnder } from "./support/issued.ts";
 import { anchors, codes, fences, prose, relativeLinks, section, table } from "./support/markdown.ts";
 import { type ProtectedServer, startMcpServer, withResources } from "./support/mcp-server.ts";
@@ -70,6 +74,7 @@ type Block = (typeof blocks)[number];
 const STAND_INS: [shown: RegExp, real: (server: AuthorizationServer) => string][] = [
   [/https:\/\/login\.acme\.example/g, ({ issuer }) => issuer],
   [/https:\/\/mcp\.example\.com\/mcp/g, () => mcp.url],
+  [/https:\/\/login\.wiki\.example/g, () => wiki.issuer],
   [/(?<=--client-id )cli\b/g, ({ clients }) => clients.native],
   [/(?<=--client-id )robot\b/g, ({ clients }) => clients.confidential.id],
 ];
@@ -81,7 +86,13 @@ const FILES: Record<string, (server: AuthorizationServer) => string> = {
   "statement.jwt": () => "e30.e30.c2ln\n",
   "key.txt": () => `${KEY}\n`,
   ".env": () => `OPENAI_API_KEY=${KEY}\nDATABASE_URL=postgres://localhost/\n`,
+  "key.pem": () => String(key.export({ type: "pkcs8", format: "pem" })),
+  "assertion.jwt": ({ issuer }) => signIdToken({ iss: STS, sub: "alice", aud: issuer, exp: Date.now() / 1000 + 600 }),
 };
+
+/** Whom the server believes: a service that gives out assertions, and the robot by its key. */
+const STS = "https://sts.acme.example";
+const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
 
 /** An API with keys, in the place of the one that the guides name. */
 const KEY = "sk-proj-of-a-reader-of-the-docs";
@@ -106,6 +117,7 @@ const BEFORE: Record<string, string> = {
   "docs/connections.md": SIGNED_IN,
   "docs/contract.md": SIGNED_IN,
   "docs/protocols.md": SIGNED_IN,
+  "docs/grants.md": SIGNED_IN,
   "docs/security.md": SIGNED_IN,
   "docs/sessions.md": SIGNED_IN,
   "docs/typescript.md": SIGNED_IN,
@@ -187,6 +199,8 @@ let scratch: string;
 let server: AuthorizationServer;
 let api: HostileServer;
 let mcp: ProtectedServer;
+/** Another one, which believes the first. */
+let wiki: AuthorizationServer;
 
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "authline-docs-"));
@@ -199,7 +213,16 @@ beforeAll(async () => {
   });
   const quoted = [process.execPath, shim].map((word) => `'${word}'`).join(" ");
   writeFileSync(join(scratch, "bin", "authline"), `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
-  server = await startAuthorizationServer({ interval: 1, configure: withResources });
+  const offered = grants({ interval: 1 });
+  const configure = (each: Configuration) => withResources(offered.options.configure?.(each) ?? each);
+  server = await startAuthorizationServer({ ...offered.options, configure });
+  offered.approvesAll = true;
+  offered.trusted.set(STS, createPublicKey(signingKey().privateKey));
+  offered.trusted.set(server.clients.confidential.id, createPublicKey(key));
+  const trusting = grants();
+  wiki = await startAuthorizationServer(trusting.options);
+  trusting.trusted.set(server.issuer, createPublicKey(signingKey().privateKey));
+  offered.clientAt.set(wiki.issuer, wiki.clients.confidential.id);
   api = await startHostileServer({
     "GET /v1/models": ({ headers }) => ({ status: headers.authorization === `Bearer ${KEY}` ? 200 : 401, json: {} }),
   });
@@ -208,8 +231,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await mcp.close();
-  await server.close();
-  await api.close();
+  await Promise.all([server.close(), wiki.close(), api.close()]);
   rmSync(scratch, { recursive: true });
 });
 
@@ -591,6 +613,21 @@ async function usageOf({ name, load }: Entry): Promise<string> {
   return ["authline", name, ...places].join(" ");
 }
 
+describe("docs/grants.md", () => {
+  const guide = load("docs/grants.md");
+  const told = table(guide, "`--flow`", "who acts", "Source").flatMap(([name = ""]) => codes(name));
+
+  test("its grants are those of flows/index.ts", () => expect(sorted(told)).toEqual(sorted(Object.keys(grantFlows))));
+
+  test("whatever flag a grant has of its own stands in its section", async () => {
+    for (const [name, load] of Object.entries(grantFlows)) {
+      const { flags } = await load();
+      const own = flags && section(guide, `## ${name}`);
+      for (const flag of Object.keys(flags ?? {})) expect([name, own]).toEqual([name, expect.stringContaining(flag)]);
+    }
+  });
+});
+
 describe("docs/sessions.md", () => {
   const sessions = load("docs/sessions.md");
 
@@ -613,12 +650,6 @@ describe("README.md", () => {
     expect(sorted(told)).toEqual(
       sorted(usages.map((usage) => (usage.startsWith("authline session ") ? usage.replace(/ <.*/, "") : usage))),
     );
-
-    const { flow } = ((await commands.find(({ name }) => name === "login")?.load())?.options ?? {}) as {
-      flow?: { choices: string[] };
-    };
-    const flows = codes(beside(rows, "authline login <provider>")).map((each) => each.replace("--flow ", ""));
-    expect(sorted(flows)).toEqual(sorted(flow?.choices ?? []));
   });
 
   /** Those of the system, of which there is nothing to tell. */

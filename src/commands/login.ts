@@ -2,6 +2,8 @@ import { loginAction, sessionActions, standardOf, trySoon } from "../actions.ts"
 import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import type { Outcome } from "../flow.ts";
+import { grantFlows } from "../flows/index.ts";
+import { givenIn, grantExamples, grantFlags } from "../flows/inputs.ts";
 import type { Plan } from "../flows/plan.ts";
 import { checkSource, SOURCES } from "../flows/secret.ts";
 import { Failure, type NextAction, type Warning } from "../protocol/failure.ts";
@@ -24,6 +26,8 @@ import {
   maxAge,
   PROMPTS,
 } from "./login_flags.ts";
+
+const flags = await grantFlags();
 
 export const login = command({
   positionals: { provider: { ...settings.provider, unless: "import" } },
@@ -58,6 +62,7 @@ export const login = command({
     "no-wait": flag("say what is to be done and end; authline session wait goes on from there"),
     new: flag("open another sign-in even if one for the same is open"),
     timeout: settings.login_timeout,
+    ...(flags as object), // known when it runs
   },
   examples: [
     "authline login github --client-id Iv1.0123456789abcdef",
@@ -70,9 +75,12 @@ export const login = command({
     "authline login bank --client-key-from file:key.pem --client-key-id 2026 --dpop --authorization-details @payment.json",
     "authline login acme --acr-values phr --max-age 5m --prompt login --login-hint me@acme.example",
     'authline login acme --connection work --scope "openid email" --redirect-uri http://127.0.0.1:8400/callback',
+    ...(await grantExamples()),
   ],
   ends: [
     "started",
+    "auth_required",
+    "auth_expired",
     "not_found",
     "network",
     "store",
@@ -111,7 +119,8 @@ export const login = command({
         return outcomeWith(warnings, yield* signInByKey({ ...args, provider }, ctx));
       }
       const { planOf } = await import("../flows/plan.ts");
-      const plan = await planOf({ ...args, provider: target, flow }, ctx);
+      const given = givenIn(args, flags);
+      const plan = await planOf({ ...args, provider: target, flow, given }, ctx);
       if (!(await isAttended(plan))) {
         mustNotBePicky(args);
         const { signIn } = await import("../flows/sign_in.ts");
@@ -145,11 +154,10 @@ const leftOpen = ({ session_id, expires_at }: SessionClear, { signal }: Context)
   });
 
 /** What waits for nobody, such as a program that signs in as itself, is no session: nothing could outlive the process. */
-async function isAttended({ flow, definition }: Plan): Promise<boolean> {
-  const first = flow === "auto" ? definition.grants?.[0] : flow;
-  if (first === undefined) return true;
-  const { grantFlows } = await import("../flows/index.ts");
-  return (await grantFlows[first]()).attended;
+async function isAttended(plan: Plan): Promise<boolean> {
+  const { chosenIn } = await import("../flows/plan.ts");
+  const chosen = chosenIn(plan);
+  return chosen === undefined || (await grantFlows[chosen]()).attended;
 }
 
 /** How somebody signs in can be asked for only where somebody does. */

@@ -75,6 +75,7 @@ export const token = command({
         ctx.signal.throwIfAborted();
         if (!(error instanceof Failure)) throw error;
         if (error.code === "auth_expired" || error.code === "auth_required") {
+          if (error.details.next_actions) throw error; // somebody else has to sign in, elsewhere
           throw new Failure(error.code, error.message, { ...error.details, ...again });
         }
         // A server's bad moment must not cost a token that is still good, unless a fresh one was asked for by name.
@@ -111,8 +112,7 @@ const isPassing = ({ code, retryable, details }: Failure) =>
   retryable || (code === "provider" && details.oauth_error === undefined);
 
 function handedOut(record: Connection, refreshed: boolean, warnings: Warning[], ctx: Context): Outcome<"token"> {
-  const { provider, connection, account, token_type, header, scope, authorization_details, expires_at, secrets } =
-    record;
+  const { provider, connection, account, token_type, issued_token_type, header, scope, expires_at, secrets } = record;
   const left = timeToLive(record, ctx.now());
   return {
     message: `${token_type === "api_key" ? "API key" : "Access token"} for ${provider}${account ? ` (${account})` : ""}.`,
@@ -123,7 +123,7 @@ function handedOut(record: Connection, refreshed: boolean, warnings: Warning[], 
       access_token: secrets.access_token ?? "",
       token_type,
       header: headerOf(header),
-      ...defined({ scope, authorization_details }),
+      ...defined({ issued_token_type, scope, authorization_details: record.authorization_details }),
       ...defined({ expires_at, expires_in: expires_at === undefined ? undefined : Math.floor(left) }),
       refreshed,
       source: "store",

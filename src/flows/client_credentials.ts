@@ -33,8 +33,9 @@ export const clientCredentials: Grant = {
   },
 
   /** It has no refresh token (§4.4.3): the same is asked again. */
-  renew: ({ requested_scope, extras, token_params }, parties, ctx) =>
-    redeem({ ...parties, scope: requested_scope, extras, token_params }, ctx),
+  async *renew({ requested_scope, extras, token_params }, parties, ctx) {
+    return await redeem({ ...parties, scope: requested_scope, extras, token_params }, ctx);
+  },
 };
 
 const redeem = (request: Pick<GrantRequest, "as" | "client" | "scope"> & Asking, ctx: Context): Promise<Tokens> =>

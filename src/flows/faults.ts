@@ -15,7 +15,7 @@ const CODES = new Map<string, Code>([
 
 const HINTS = new Map<string, string>([
   ["access_denied", "Run the command again if that was not meant."],
-  ["expired_token", "Run the command again for a new code."],
+  ["expired_token", "Run the command again for a new one."],
   [
     "invalid_client",
     "Check --client-id and --client-secret-from: the server does not know this client, or not its secret.",
@@ -30,6 +30,7 @@ const HINTS = new Map<string, string>([
   ["unsupported_grant_type", "The server does not offer this flow: try another --flow."],
   ["invalid_scope", "The server does not know a scope, or does not give it to this client: check --scope."],
   ["invalid_grant", "The code or token is used up, expired or was given to another client: sign in again."],
+  ["invalid_target", "The server does not know what the token is for: check --audience and --resource."],
   [
     "redirect_uri_mismatch",
     "Register this redirect URI with the provider, or name a registered one with --redirect-uri.",
@@ -37,17 +38,24 @@ const HINTS = new Map<string, string>([
 ]);
 
 /**
- * Does one exchange with a server; `subject` begins the sentence that says what failed: "The token endpoint". A server that
- * wants its nonce in a proof has given it with its refusal: the same is asked once more, with that (RFC 9449 §8).
+ * Does one exchange with a server; `subject` begins the sentence that says what failed: "The token endpoint"; `hints`: for
+ * errors that only this one can have. A server that wants its nonce in a proof has given it with its refusal: the same is
+ * asked once more, with that (RFC 9449 §8).
  */
-export async function asking<T>(subject: string, exchange: () => Promise<T>): Promise<T> {
+export async function asking<T>(
+  subject: string,
+  exchange: () => Promise<T>,
+  hints: Record<string, string> = {},
+): Promise<T> {
   try {
     return await exchange().catch((error) => {
       if (oauth.isDPoPNonceError(error)) return exchange();
       throw error;
     });
   } catch (error) {
-    throw faultOf(subject, error);
+    const fault = faultOf(subject, error);
+    const hint = fault instanceof Failure && hints[fault.details.oauth_error ?? ""];
+    throw hint ? new Failure(fault.code, fault.message, { ...fault.details, hint }) : fault;
   }
 }
 

@@ -1,5 +1,6 @@
 /** What every grant is given, and what it is. */
 import type { DPoPHandle } from "oauth4webapi";
+import type { Option } from "../commands/command.ts";
 import type { Context } from "../context.ts";
 import type { Flow } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
@@ -7,6 +8,7 @@ import type { Definition, Grant as GrantName } from "../providers/definition.ts"
 import type { Connection } from "../store/record.ts";
 import type { Client } from "./client.ts";
 import type { Extras } from "./extras.ts";
+import type { Inputs } from "./inputs.ts";
 import type { Stray } from "./listener.ts";
 import type { PageOutcome } from "./page.ts";
 import type { AuthorizationServer } from "./server.ts";
@@ -29,6 +31,8 @@ export interface GrantRequest {
   announced: boolean;
   /** What is asked for beyond the scope. */
   extras: Extras;
+  /** What the grant's own flags say. */
+  inputs: Inputs;
   token_params: Record<string, string> | undefined;
   dpop?: DPoPHandle | undefined;
   /** The session that it belongs to, where there is one. */
@@ -54,6 +58,14 @@ export interface Grant {
   title: string;
   /** Whether somebody has to do something: then it is a session, which outlives its process. */
   attended: boolean;
+  /** Flags of its own, beside those of every login; `login` takes them from here, and inputs.ts what they say. */
+  flags?: Record<string, Option<string>>;
+  /** Calls of `login` that work as they stand, and between them give every flag. */
+  examples?: readonly string[];
+  /** The inputs with whatever might mean something else later settled now. */
+  settled?(inputs: Inputs, ctx: Context): Promise<Inputs>;
+  /** Who the client is where nobody says it, but the inputs do. */
+  clientId?(inputs: Inputs): string | undefined;
   /** Why this server cannot do it; undefined where it can. */
   lacks(as: AuthorizationServer): string | undefined;
   /**
@@ -62,7 +74,9 @@ export interface Grant {
    */
   open(request: GrantRequest, ctx: Context, saved?: Saved): Flow<Door>;
   /** How a credential without a refresh token is renewed, where that takes no person. */
-  renew?(connection: Connection, parties: Parties, ctx: Context): Promise<Tokens>;
+  renew?(connection: Connection, parties: Parties, ctx: Context): Flow<Tokens>;
+  /** Whether it can do that with what was given; absent: with anything. What it needs is kept with the credential. */
+  isRenewable?(inputs: Inputs): boolean;
 }
 
 /** The server that issued a credential, and who we are to it. */

@@ -17,7 +17,7 @@ import type { Tokens } from "./tokens.ts";
 interface Catch {
   request: GrantRequest;
   flow: GrantName;
-  grant: Pick<Grant, "attended" | "renew">;
+  grant: Pick<Grant, "attended" | "flags" | "renew" | "isRenewable">;
   tokens: Tokens;
   plan: Pick<Plan, "taught" | "step_up" | "dpop_key">;
   continuity: { session_id: string } | undefined;
@@ -28,11 +28,13 @@ export async function* keep(
   { request, flow, grant, tokens, plan, continuity }: Catch,
   ctx: Context,
 ): Flow<Outcome<"login">> {
-  const { provider, connection, definition, as, client, scope: requested_scope, extras, token_params } = request;
+  const { provider, connection, definition, as, client, inputs, extras, token_params } = request;
+  const { scope: requested_scope } = request;
   const { client_id, token_endpoint_auth_method, client_secret, client_key } = client;
   const { origin, registration_client_uri, registration_access_token } = client;
   const { access_token, refresh_token, id_token, token_type, expires_at, subject, authorization_details, acr } = tokens;
   const { dpop_key } = plan;
+  const isRenewed = grant.renew !== undefined && (grant.isRenewable?.(inputs) ?? true);
   const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
   const account = await accountName(definition, { ...tokens, dpop_key }, ctx);
   return yield* storing({ provider, connection }, definition.display_name, written, ctx);
@@ -45,11 +47,13 @@ export async function* keep(
         session_id: continuity?.session_id,
         step_up: plan.step_up,
         token_params,
+        issued_token_type: tokens.issued_token_type,
         authorization_details,
         acr,
         header: dpop_key === undefined ? definition.api?.header : DPOP_HEADER,
       }),
       ...(Object.keys(extras).length > 0 && { extras }),
+      ...(isRenewed && Object.keys(inputs.said).length > 0 && { inputs: inputs.said }),
       v: 1,
       provider,
       connection,
@@ -59,10 +63,11 @@ export async function* keep(
       token_type,
       created_at: now, // a credential of its own, and no twin of what a rename may have left
       updated_at: now,
-      refreshable: refresh_token !== undefined || grant.renew !== undefined,
+      refreshable: refresh_token !== undefined || isRenewed,
       secrets: {
         ...defined({ access_token, refresh_token, id_token, client_secret, client_key, dpop_key }),
         ...defined({ registration_access_token }),
+        ...(isRenewed && Object.keys(inputs.secret).length > 0 && { inputs: inputs.secret }),
       },
     };
     const { grants: _, ...definitionTaught } = plan.taught;
@@ -75,7 +80,11 @@ export async function* keep(
       ...(origin === undefined && { client: { client_id } }),
       secrets: origin === undefined ? defined({ client_secret, client_key }) : {},
     };
-    await learn(taught, warnings);
+    // What was given for one alone says nothing of how the others of this provider sign in.
+    const isOddOne = !grant.attended && grant.flags !== undefined;
+    if (!isOddOne) await learn(taught, warnings);
+    else if (!(await ctx.store.learned(provider)))
+      await learn({ ...taught, definition: definitionTaught, client: {}, secrets: {} }, warnings);
     await ctx.store.keep(record); // last: whoever takes over sees by it that all is done
     return record;
   }

@@ -13,7 +13,9 @@ import { readDetails } from "./authorization_details.ts";
 import { challengeIn, type Protected, union } from "./challenge.ts";
 import type { PlannedClient } from "./client.ts";
 import { type Extras, lasting } from "./extras.ts";
-import type { GrantRequest } from "./grant.ts";
+import type { Grant, GrantRequest } from "./grant.ts";
+import { grantFlows } from "./index.ts";
+import { type Inputs, inputsFor, repeatable } from "./inputs.ts";
 import { readSecret } from "./secret.ts";
 
 /** What the flags said. */
@@ -42,6 +44,8 @@ export interface Asked {
   browser: GrantRequest["browser"];
   "redirect-uri": string | undefined;
   timeout: number;
+  /** The flags of the grants, as they were given. */
+  given?: Record<string, string>;
 }
 
 export interface Plan {
@@ -68,6 +72,7 @@ export interface Plan {
   step_up?: ConnectionView["step_up"];
   /** What the tokens will be bound to. */
   dpop_key?: string | undefined;
+  inputs: Inputs;
 }
 
 /** Where no client is known and none can be had. */
@@ -95,7 +100,7 @@ const mayRegister = ({ resource, issuer, discovery = true, endpoints, client_reg
   (issuer !== undefined && discovery && client_registration === undefined);
 
 export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
-  const { flow, issuer, browser, timeout } = asked;
+  const { issuer, browser, timeout } = asked;
   const provider = nameOf(asked.provider);
   const standard = await standardOf(provider, asked.connection === undefined, ctx);
   const connection = asked.connection ?? standard;
@@ -105,7 +110,14 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
   const same = isSameIssuer(definition.issuer, findDefinition(provider, learned)?.issuer);
   const known = same ? learned : undefined; // a client and its secret belong to their issuer
   const redirectUri = asked["redirect-uri"];
-  const { client, isKnown } = await givenClient(asked, known, ctx);
+  const { given = {} } = asked;
+  const last = same && Object.keys(given).length === 0 ? await repeatable(before, ctx) : undefined;
+  const again = last && (asked.flow === "auto" || asked.flow === last.flow) ? last : undefined;
+  const flow = again?.flow ?? asked.flow;
+  const chosen = chosenIn({ flow, definition });
+  const inputs = again?.inputs ?? (await inputsFor(chosen, given, ctx));
+  const implied = again?.client ?? (chosen && clientIn(await grantFlows[chosen](), inputs));
+  const { client, isKnown } = await givenClient(asked, known, implied, ctx);
   const resource = protectedOf(asked, definition, before, isKnown ? known : undefined);
   const extras = await extrasOf(asked, same ? before?.extras : undefined, definition, ctx);
   const begun = ctx.now();
@@ -120,6 +132,7 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
     scope: asked.scope ?? (resource ? undefined : ((same ? before?.requested_scope : undefined) ?? definition.scope)),
     redirectUri: redirectUri ?? definition.redirect_uri ?? REDIRECT_URI,
     browser,
+    inputs,
     extras,
     dpop_key: extras.dpop_bound_access_tokens ? await (await import("./dpop.ts")).newKey() : undefined,
     begun,
@@ -218,14 +231,24 @@ async function extrasOf(
   };
 }
 
-/** The client that was given now, or in the environment, or to the last login of this provider. */
+/** The grant that is certain beforehand, if one is. */
+export const chosenIn = ({ flow, definition }: Pick<Plan, "flow" | "definition">): GrantName | undefined =>
+  flow === "auto" ? definition.grants?.[0] : flow;
+
+function clientIn({ clientId }: Grant, inputs: Inputs): Plan["client"] | undefined {
+  const client_id = clientId?.(inputs);
+  return client_id === undefined ? undefined : { client_id };
+}
+
+/** The client that was given now, or in the environment, or to the last login of this provider, or that is implied. */
 async function givenClient(
   args: Asked,
   known: LearnedView | undefined,
+  implied: Plan["client"] | undefined,
   ctx: Context,
 ): Promise<{ client: PlannedClient | undefined; isKnown: boolean }> {
   const provider = nameOf(args.provider);
-  const given = args["client-id"] ?? clientInEnv(provider, ctx).client_id;
+  const given = args["client-id"] ?? clientInEnv(provider, ctx).client_id ?? implied?.client_id;
   const client_id = given ?? known?.client?.client_id;
   if (client_id === undefined) return { client: undefined, isKnown: false };
   const { "client-secret-from": source, "client-key-from": keySource, "client-key-id": kid } = args;
@@ -245,6 +268,7 @@ async function givenClient(
   }
   const inEnv = secretInEnv(provider, client_id, ctx);
   if (inEnv !== undefined) return { client: { client_id, client_secret: inEnv }, isKnown: given === undefined };
+  if (client_id === implied?.client_id) return { client: implied, isKnown: false };
   if (client_id !== known?.client?.client_id) return { client: { client_id }, isKnown: given === undefined };
   const { store } = ctx;
   const [client_secret, client_key] = [await store.clientSecret(provider), await store.clientKey(provider)];

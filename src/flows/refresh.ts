@@ -36,6 +36,12 @@ export function partiesOf(
   };
 }
 
+/** With what makes the proofs, where the tokens are bound to a key. */
+const partiesWithProofs = async (connection: Connection, ctx: Context): Promise<Parties> => ({
+  ...partiesOf(connection, ctx),
+  dpop: await proofsOf(connection.secrets.dpop_key),
+});
+
 /** In seconds, from the beginning: what others have waited for in vain is not waited for again. */
 export interface Patience {
   /** With another process, that refreshes the same credential. */
@@ -129,7 +135,9 @@ async function* refreshAlone(connection: Connection, until: number, ctx: Context
     const { as, client } = partiesOf(connection, ctx);
     const isGone = isClientGone(error, client);
     if (isGone) await ctx.store.forgetRegistered(as.issuer, client.client_id);
-    if (isGone || error.details.oauth_error === "invalid_grant") return yield* ended(connection, fate, error, ctx);
+    if (rotates && (isGone || error.details.oauth_error === "invalid_grant")) {
+      return yield* ended(connection, fate, error, ctx);
+    }
     if (fate.rotated !== undefined) await keepRotated(connection, fate, ctx);
     yield progress("refresh", "failed", error.message, { reason: error.code });
     throw error;
@@ -181,6 +189,7 @@ async function* redeemPatiently(connection: Connection, fate: Fate, until: numbe
   for (let attempt = 1; ; attempt++) {
     ctx.signal.throwIfAborted();
     try {
+      if (connection.secrets.refresh_token === undefined) return yield* renewed(connection, ctx);
       const why =
         "Cancelled, but for a moment: the answer that is on its way may hold the only token that still works.";
       return await ctx.holds.during(why, () => redeem(connection, fate, unstopped));
@@ -255,11 +264,9 @@ async function mustStillBeWanted(
 }
 
 async function redeem(connection: Connection, fate: Fate, ctx: Context): Promise<Tokens> {
-  const { flow, scope, secrets } = connection;
-  const { refresh_token, dpop_key } = secrets;
-  const parties = { ...partiesOf(connection, ctx), dpop: await proofsOf(dpop_key) };
-  const { as, client, dpop } = parties;
-  if (refresh_token === undefined) return renewed(flow, connection, parties, ctx);
+  const { scope, secrets } = connection;
+  const refresh_token = secrets.refresh_token as string;
+  const { as, client, dpop } = await partiesWithProofs(connection, ctx);
   return asking("The token endpoint", async () => {
     const options = atTokenEndpoint({ ...connection, dpop }, ctx);
     const response = await oauth.refreshTokenGrantRequest(as, client, authentication(client), refresh_token, options);
@@ -270,9 +277,19 @@ async function redeem(connection: Connection, fate: Fate, ctx: Context): Promise
   });
 }
 
-async function renewed(flow: string, connection: Connection, parties: Parties, ctx: Context): Promise<Tokens> {
+/** The same is asked again. Nothing can be lost by that: a refusal leaves the record as it is, and a Ctrl-C ends it. */
+async function* renewed(connection: Connection, ctx: Context): Flow<Tokens> {
+  const { flow, provider } = connection;
   const grant = isGrant(flow) ? await grantFlows[flow]() : undefined;
-  if (grant?.renew) return grant.renew(connection, parties, ctx);
+  if (grant?.renew) {
+    try {
+      return yield* grant.renew(connection, await partiesWithProofs(connection, ctx), ctx);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.details.oauth_error !== "invalid_grant") throw error;
+      const message = `The credential for ${provider} cannot be renewed. ${error.message}`;
+      throw new Failure("auth_expired", message, error.details);
+    }
+  }
   throw new Failure("internal", `A credential of ${flow} cannot be renewed without a refresh token.`);
 }
 

@@ -15,6 +15,8 @@ export interface Tokens {
   id_token?: string;
   /** RFC 3339. Absent: the server did not say that the access token ends. */
   expires_at?: string;
+  /** RFC 8693 §2.2.1: what the token is, where it came of an exchange. */
+  issued_token_type?: string;
   /** Granted, which may be less than asked. */
   scope?: string;
   /** Granted. Source: RFC 9396 §7. */

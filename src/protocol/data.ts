@@ -167,6 +167,8 @@ export const outcomes = {
       token_type: text(40),
       /** What it is sent in: `<name>: <prefix><access_token>`. */
       header: z.object({ name: text(), prefix: text() }),
+      /** RFC 8693 §2.2.1: what it is, where it came of an exchange. */
+      issued_token_type: z.optional(text()),
       scope: z.optional(text(20_000)),
       authorization_details: z.optional(AuthorizationDetails()),
       expires_at: z.optional(timestamp()),

@@ -8,7 +8,7 @@ import type { DataOf } from "../protocol/data.ts";
 import type { Notice } from "../protocol/event.ts";
 import { Failure } from "../protocol/failure.ts";
 import { follow } from "./follow.ts";
-import { isOpen, isSame, type Session, type SessionClear, sessionOf } from "./session.ts";
+import { isOpen, isSame, isSameInSecret, type SessionClear, sessionOf } from "./session.ts";
 import { sweep } from "./sessions.ts";
 
 /** Far longer than twenty logins at once take. */
@@ -42,15 +42,10 @@ async function openFor(plan: Plan, ctx: Context): Promise<SessionClear | undefin
   for (const session of ctx.sessions.all().reverse()) {
     if (!isOpen(session, ctx.now()) || !isSame(session, plan) || isOver(session, ctx)) continue;
     const whole = await ctx.sessions.whole(session.session_id).catch(() => undefined); // one that cannot be opened helps nobody
-    if (whole && isByTheSame(whole, plan)) return session;
+    if (whole && isSameInSecret(whole, plan)) return session;
   }
   return undefined;
 }
-
-/** By what was given, and not by what came of a registration. */
-const isByTheSame = ({ asked, secrets }: Session, { client }: Plan) =>
-  asked.client_id === undefined ||
-  (secrets.client_secret === client?.client_secret && secrets.client_key === client?.client_key);
 
 /** A process may have been killed after it said the end and before it wrote it into the record. */
 const isOver = ({ session_id }: SessionClear, ctx: Context) =>
@@ -73,13 +68,14 @@ const PATIENCE = 5;
 /** Says what somebody has to do, and ends while they do it. A listener is held by a process that is left behind. */
 export async function* begin(session: SessionClear, ctx: Context): Flow<Outcome<"login">> {
   const { session_id, provider, connection, asked, expires_at } = session;
-  const needsHolder = asked.flow !== "device_code";
+  const needsHolder = asked.flow === "auto" || asked.flow === "authorization_code";
   if (needsHolder && !ctx.sessions.isHeld(session_id)) {
     // It waits for as long as the session is open; a --timeout keeps it from asking for a setting, which may be a bad one.
     await ctx.leaveBehind(["session", "wait", session_id, "--hold", "--timeout", "0s"]);
   }
   const data: DataOf<"login"> = { provider, connection, record_status: "pending", session_id, expires_at };
   const flow = follow(session_id, ctx, { patience: needsHolder ? PATIENCE : 0 });
+  let told = ""; // what has to be done where there is no challenge
   try {
     for (;;) {
       const step = await flow.next();
@@ -87,10 +83,11 @@ export async function* begin(session: SessionClear, ctx: Context): Flow<Outcome<
       const notice = step.value;
       Object.assign(data, challengeIn(notice));
       yield notice;
+      if (isTold(notice)) told = `${notice.message} `;
       if (!isWaiting(notice)) continue;
       return {
         status: "started",
-        message: "The sign-in is open and waits for you.",
+        message: `${told}The sign-in is open and waits for you.`,
         data,
         next_actions: sessionActions(session_id, ...(data.auth_url ? (["callback"] as const) : [])),
         session_id,
@@ -104,6 +101,9 @@ export async function* begin(session: SessionClear, ctx: Context): Flow<Outcome<
 /** Every way in is open, and nothing is left to be said but what somebody answers. */
 export const isWaiting = (notice: Notice) =>
   notice.phase === "progress" && notice.step === "await_user" && notice.state === "started";
+
+const isTold = (notice: Notice) =>
+  notice.phase === "progress" && notice.step === "await_user" && notice.state === "waiting";
 
 export function challengeIn(notice: Notice): Partial<DataOf<"login">> {
   // The address may run out before the sign-in does (RFC 9126 §2.2).

@@ -36,6 +36,8 @@ const Asked = lazily(() =>
     extras: z.optional(Extras()),
     protected: z.optional(Protected()),
     step_up: ConnectionView().shape.step_up,
+    /** What the grant's own flags said. */
+    inputs: z.optional(z.record(z.string(), z.string())),
   }),
 );
 
@@ -77,6 +79,7 @@ export const SessionSecrets = lazily(() =>
     ),
     client_key: z.optional(z.string()),
     dpop_key: z.optional(z.string()),
+    inputs: z.optional(z.record(z.string(), z.string())),
     /** What each way in needs to be taken up again: `state`, PKCE verifier, `device_code`, … */
     doors: z.optional(z.partialRecord(z.enum(grants), z.record(z.string(), z.unknown()))),
   }),
@@ -85,9 +88,8 @@ export type Session = SessionClear & { secrets: z.infer<ReturnType<typeof Sessio
 
 export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
   const { clientMetadataUrl, registration } = plan;
-  const { provider, connection, flow, definition, client, scope, redirectUri, browser, deadline, taught, extras } =
-    plan;
-  const { protected: resource, step_up } = plan;
+  const { provider, connection, flow, definition, client, scope, redirectUri, browser, deadline, taught } = plan;
+  const { extras, inputs, protected: resource, step_up } = plan;
   return {
     v: 1,
     session_id,
@@ -104,6 +106,7 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
       taught,
       ...(Object.keys(extras).length > 0 && { extras }),
       ...defined({ protected: resource, step_up }),
+      ...(Object.keys(inputs.said).length > 0 && { inputs: inputs.said }),
     },
     created_at: now.toISOString(),
     expires_at: deadline.toISOString(),
@@ -111,6 +114,7 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
     secrets: {
       ...defined({ client_secret: client?.client_secret, client_key: client?.client_key, dpop_key: plan.dpop_key }),
       ...(Object.keys(registration).length > 0 && { registration }),
+      ...(Object.keys(inputs.secret).length > 0 && { inputs: inputs.secret }),
     },
   };
 }
@@ -140,6 +144,7 @@ export function planIn(session: Session): Plan {
     deadline: new Date(expires_at),
     taught,
     extras,
+    inputs: { said: asked.inputs ?? {}, secret: secrets.inputs ?? {} },
     dpop_key: secrets.dpop_key,
     protected: found ? undefined : asked.protected,
     step_up,
@@ -164,6 +169,12 @@ export function identified(session: Session, { client, redirectUri: redirect_uri
   return { ...session, client: { ...clear, redirect_uri }, secrets };
 }
 
+/** Whether it would do so with the same secrets: by what was given, and not by what came of a registration. */
+export const isSameInSecret = ({ asked, secrets }: Session, { client, inputs }: Plan): boolean =>
+  isDeepStrictEqual(secrets.inputs ?? {}, inputs.secret) &&
+  (asked.client_id === undefined ||
+    (secrets.client_secret === client?.client_secret && secrets.client_key === client?.client_key));
+
 /** Whether a login that is planned would ask for the very thing that this session asks for, as far as anybody may know. */
 export const isSame = ({ asked, ...session }: SessionClear, plan: Plan): boolean =>
   session.provider === plan.provider &&
@@ -175,6 +186,7 @@ export const isSame = ({ asked, ...session }: SessionClear, plan: Plan): boolean
   asked.redirect_uri === plan.redirectUri &&
   isDeepStrictEqual(asked.extras ?? {}, plan.extras) &&
   isDeepStrictEqual(asked.protected, plan.protected) &&
+  isDeepStrictEqual(asked.inputs ?? {}, plan.inputs.said) &&
   asked.definition.issuer === plan.definition.issuer;
 
 export const isOpen = ({ state, expires_at }: SessionClear, now: Date): boolean =>

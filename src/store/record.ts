@@ -67,6 +67,10 @@ export const ConnectionView = lazily(() =>
     /** What every request to the token endpoint carries. */
     extras: z.optional(Extras()),
     token_params: z.optional(z.record(z.string(), z.string())),
+    /** What the grant's own flags said, where it is renewed with that; what of it is secret stands under `secrets`. */
+    inputs: z.optional(z.record(z.string(), z.string())),
+    /** RFC 8693 §2.2.1: what the token is, where it came of an exchange. */
+    issued_token_type: z.optional(z.string()),
     /** Granted, not asked for. */
     scope: z.optional(z.string()),
     /** Asked for: what the next login of this connection asks for again. */
@@ -108,6 +112,7 @@ export const ConnectionSecrets = lazily(() =>
     client_key: z.optional(z.string()),
     dpop_key: z.optional(z.string()),
     registration_access_token: z.optional(z.string()),
+    inputs: z.optional(z.record(z.string(), z.string())),
   }),
 );
 export type Connection = ConnectionView & { secrets: z.infer<ReturnType<typeof ConnectionSecrets>> };

@@ -52,7 +52,7 @@ interface Entry {
 /** What the server gives out by its `id`, and nobody but its owner may see. */
 const SECRET_KINDS = new Set([
   ...["AccessToken", "ClientCredentials", "RefreshToken", "AuthorizationCode", "DeviceCode"],
-  ...["RegistrationAccessToken"],
+  ...["RegistrationAccessToken", "BackchannelAuthenticationRequest"],
 ]);
 
 const now = () => Math.floor(Date.now() / 1000);

@@ -84,6 +84,8 @@ export interface AuthorizationServerOptions {
   readonly requestUriTtl?: number;
   /** How whoever signs in does it, as the ID token says. */
   readonly acr?: string;
+  /** What the provider is to learn besides: grants of its own, say. */
+  readonly extend?: (provider: Provider) => void;
   /** The last word on the configuration. */
   readonly configure?: (configuration: Configuration) => Configuration;
 }
@@ -106,6 +108,7 @@ export async function startAuthorizationServer(options: AuthorizationServerOptio
   remember(clients.confidential.secret, clients.post.secret);
   const provider = new ProviderClass(issuer, configure(await configuration(issuer, store, options)));
   provider.silent = true;
+  options.extend?.(provider);
   provider.use(record(requests));
   if (options.interval !== undefined) provider.use(addInterval(options.interval));
   if (options.requestUriTtl !== undefined) provider.use(shorten(options.requestUriTtl, store));
@@ -298,7 +301,8 @@ function authStyle(header: string, secret: unknown): RecordedRequest["auth"] {
 function addInterval(interval: number): Middleware {
   return async (ctx: Context, next) => {
     await next();
-    if (ctx.path === "/device/auth" && ctx.status === 200) Object.assign(ctx.body as object, { interval });
+    if (["/device/auth", "/backchannel"].includes(ctx.path) && ctx.status === 200)
+      Object.assign(ctx.body as object, { interval });
   };
 }
 

@@ -522,7 +522,11 @@ export class MemoryStore implements Store {
 
   #remember() {
     for (const record of [...this.#connections, ...this.#learned]) {
-      if ("secrets" in record) for (const secret of Object.values(record.secrets)) if (secret) this.#seen.add(secret);
+      if ("secrets" in record) for (const secret of strings(record.secrets)) this.#seen.add(secret);
     }
   }
 }
+
+/** Every string in it, however deep. */
+const strings = (value: unknown): string[] =>
+  typeof value === "string" ? [value] : Object.values(value ?? {}).flatMap(strings);

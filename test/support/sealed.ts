@@ -42,9 +42,10 @@ export function namesOf(home: string, kind: Kind): string[] {
 
 /** The secrets of every connection. */
 export const connectionSecrets = (home: string): string[] =>
-  namesOf(home, "connection").flatMap((name) =>
-    Object.values(opened(home, "connection", name).secrets).flatMap((secret) => partsOf(String(secret))),
-  );
+  namesOf(home, "connection").flatMap((name) => strings(opened(home, "connection", name).secrets));
+
+const strings = (value: unknown): string[] =>
+  typeof value === "object" && value !== null ? Object.values(value).flatMap(strings) : partsOf(String(value));
 
 /** What nobody may see: of a private key its private half (RFC 7518 §6). */
 export const partsOf = (secret: string): string[] => {

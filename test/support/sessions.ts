@@ -53,7 +53,7 @@ export interface How extends Options {
 
 export type World = Awaited<ReturnType<typeof world>>;
 
-const CONCEALED = ["state", "nonce", "code_verifier", "device_code"];
+const CONCEALED = ["state", "nonce", "code_verifier", "device_code", "auth_req_id"];
 
 export async function world(options: AuthorizationServerOptions = {}) {
   // With an interval of a second: the five of RFC 8628 would be waited for.
