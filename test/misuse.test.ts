@@ -34,12 +34,7 @@ const cases: [what: string, argv: string[], message: RegExp | string, hint: RegE
     "There is no command connection frobnicate.",
     /^Commands are connection list, /,
   ],
-  [
-    "a command like no other",
-    ["frobnicate"],
-    "There is no command frobnicate.",
-    /^Commands are login, token, /,
-  ],
+  ["a command like no other", ["frobnicate"], "There is no command frobnicate.", /^Commands are login, token, /],
   ["help on what is not there", ["help", "logni"], "There is no command logni.", "Did you mean login?"],
   ["the command in capitals", ["LOGIN", "github"], "There is no command LOGIN.", "Did you mean login?"],
   ["a letter of another alphabet", ["t\u043eken", "github"], "There is no command t\u043eken.", "Did you mean token?"],

@@ -15,11 +15,12 @@ import type { AuthMethod, Registered } from "../store/record.ts";
 import type { PlannedClient } from "./client.ts";
 import { documentAt } from "./client_metadata.ts";
 import { asking } from "./faults.ts";
+import { lacksClient } from "./given_client.ts";
 import { offersGrant } from "./grant.ts";
 import { lookUntil } from "./hold.ts";
 import { guardedFetch, PARTING_SECONDS } from "./http.ts";
 import { grantFlows } from "./index.ts";
-import { lacksClient, type Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import { type AuthorizationServer, http } from "./server.ts";
 
 /** Who we come as, and where the browser comes back to. */
