@@ -187,6 +187,7 @@ describe("one life", { retry: 0 }, () => {
     const { result } = await run(["token", "acme"]);
     expect(issuedSecrets()).toContain(result.data.access_token);
     await run(["token", "acme", "--refresh"]);
+    for (const from of ["auto", "userinfo"]) await run(["whoami", "acme", "--from", from]);
     const given = { env: { AUTHLINE_TOKEN_GITHUB: TOKEN_GITHUB } };
     expect((await run(["token", "github"], 0, given)).result.data.access_token).toBe(TOKEN_GITHUB);
     await run(["status"], 0, given);

@@ -43,7 +43,7 @@ export const VARIABLES: VariableHelp[] = [
 /** Under which heading people find a command, by its first word; what is in none is about the machine. */
 const GROUPS: Record<string, readonly string[]> = {
   "Sign in": ["login", "logout"],
-  Credentials: ["token", "status", "connection"],
+  Credentials: ["token", "whoami", "status", "connection"],
   Sessions: ["session"],
 };
 const REST = "This machine";

@@ -21,6 +21,7 @@ export const commands: readonly Entry[] = [
   { name: "login", summary: "sign in to a provider", kind: "login", challenges: true, audited: true, load: async () => (await import("./login.ts")).login },
   { name: "token", summary: "print an access token, refreshed if need be", kind: "token", audited: true, load: async () => (await import("./token.ts")).token },
   { name: "proof", summary: "print a proof for one request with a token that is bound to a key (DPoP)", kind: "proof", audited: true, load: async () => (await import("./proof.ts")).proof },
+  { name: "whoami", summary: "say whose credential it is, and who says so", kind: "whoami", audited: true, load: async () => (await import("./whoami.ts")).whoami },
   { name: "status", summary: "show who is signed in where", kind: "status", load: async () => (await import("./status.ts")).status },
   { name: "logout", summary: "revoke and forget a credential", kind: "logout", audited: true, load: async () => (await import("./logout.ts")).logout },
   { name: "connection list", summary: "list the connections, and which one is meant where none is named", kind: "connections", load: async () => (await import("./connection_list.ts")).connectionList },

@@ -19,6 +19,7 @@ import { asking } from "./faults.ts";
 import { answerLost, type Door, type Grant, type GrantRequest, offersGrant, type Saved } from "./grant.ts";
 import type { Callback, Listener, Stray } from "./listener.ts";
 import { push } from "./par.ts";
+import { goesWithout, inItsWords } from "./quirks.ts";
 import { type AuthorizationServer, atTokenEndpoint } from "./server.ts";
 import { tokensFrom } from "./tokens.ts";
 import { heartbeat, secondsUntil, waitFor } from "./wait.ts";
@@ -72,7 +73,7 @@ function begin({ scope, as }: GrantRequest, { redirectUri }: Listener, ctx: Cont
     issuer: as.issuer,
     names_itself: as.authorization_response_iss_parameter_supported === true,
     state: ctx.random(),
-    ...defined({ nonce: isOpenId(scope) ? ctx.random() : undefined }),
+    ...defined({ nonce: isOpenId(scope) && !goesWithout(as, "nonce") ? ctx.random() : undefined }),
     code_verifier: ctx.random(),
     redirect_uri: redirectUri,
   };
@@ -130,6 +131,10 @@ export function misfit(address: URL, saved: Saved): Stray | undefined {
   return iss === issuer || (iss === null && !names_itself) ? undefined : "wrong_issuer";
 }
 
+/** Always for a client without a secret: nothing else binds the code to it (RFC 7636 §1). */
+const usesPkce = (as: GrantRequest["as"], { client_secret }: GrantRequest["client"]) =>
+  client_secret === undefined || !goesWithout(as, "pkce");
+
 const isOpenId = (scope: string | undefined) => scope?.split(" ").includes("openid") ?? false;
 
 /** Beyond this the address stands in its own field only: twice would not fit a line. */
@@ -178,7 +183,7 @@ async function* challenge(request: GrantRequest, pending: Pending, ctx: Context,
 }
 
 async function authorizationRequest(
-  { client, scope, definition, extras, dpop }: GrantRequest,
+  { as, client, scope, definition, extras, dpop }: GrantRequest,
   pending: Pending,
 ): Promise<Record<string, string>> {
   return defined({
@@ -190,8 +195,10 @@ async function authorizationRequest(
     scope,
     state: pending.state,
     nonce: pending.nonce,
-    code_challenge: await oauth.calculatePKCECodeChallenge(pending.code_verifier),
-    code_challenge_method: "S256",
+    ...(usesPkce(as, client) && {
+      code_challenge: await oauth.calculatePKCECodeChallenge(pending.code_verifier),
+      code_challenge_method: "S256",
+    }),
     dpop_jkt: await dpop?.calculateThumbprint(), // RFC 9449 §10
   }) as Record<string, string>;
 }
@@ -199,6 +206,7 @@ async function authorizationRequest(
 function addressOf(as: AuthorizationServer, parameters: Record<string, string>): string {
   const url = new URL(as.authorization_endpoint as string);
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
+  inItsWords(as, url.searchParams);
   url.hash = "";
   return url.href;
 }
@@ -290,7 +298,7 @@ function isOurs(url: URL, state: string): boolean {
 }
 
 async function exchange(request: GrantRequest, pending: Pending, parameters: URLSearchParams, ctx: Context) {
-  const { as, client } = request;
+  const { as, client, scope } = request;
   const { redirect_uri, code_verifier, nonce } = pending;
   return asking("The token endpoint", async () => {
     const auth = authentication(client);
@@ -300,11 +308,12 @@ async function exchange(request: GrantRequest, pending: Pending, parameters: URL
       auth,
       parameters,
       redirect_uri,
-      code_verifier,
+      usesPkce(as, client) ? code_verifier : oauth.nopkce,
       atTokenEndpoint(request, ctx),
     );
     const answer = await oauth.processAuthorizationCodeResponse(as, client, response, {
-      ...(nonce !== undefined && { expectedNonce: nonce, requireIdToken: true }),
+      ...(nonce !== undefined && { expectedNonce: nonce }),
+      requireIdToken: isOpenId(scope),
     });
     return tokensFrom(answer, response, request, ctx);
   });

@@ -6,6 +6,7 @@ import { asFailure, Failure } from "../protocol/failure.ts";
 import type { Definition } from "../providers/definition.ts";
 import type { AuthMethod } from "../store/record.ts";
 import { privateKeyJwt } from "./client_key.ts";
+import { wantsBasic } from "./quirks.ts";
 import type { AuthorizationServer } from "./server.ts";
 
 export type Client = {
@@ -31,10 +32,20 @@ export type PlannedClient = Omit<Client, "token_endpoint_auth_method"> & Partial
 export const isPublic = ({ client_secret, client_key }: Credentials) =>
   client_secret === undefined && client_key === undefined;
 
-/** `client_secret_basic` encodes as RFC 6749 §2.3.1 says: form-urlencoded before base64. */
+/**
+ * Form-urlencoded before base64, as RFC 6749 §2.3.1 says. `-`, `.` and `_` stay what they are, as the URL standard has it: to
+ * who decodes it is the same, and the many that do not decode find what they gave out (Notion, Zoom, X).
+ */
+const basic =
+  (secret: string): oauth.ClientAuth =>
+  (_as, { client_id }, _body, headers) =>
+    headers.set("authorization", `Basic ${btoa([client_id, secret].map(formEncoded).join(":"))}`);
+
+const formEncoded = (text: string) => new URLSearchParams({ "": text }).toString().slice(1);
+
 const METHODS: Record<AuthMethod, (credentials: Credentials) => oauth.ClientAuth> = {
-  none: () => oauth.None(),
-  client_secret_basic: ({ client_secret = "" }) => oauth.ClientSecretBasic(client_secret),
+  none: () => (as, client, body, headers) => (wantsBasic(as) ? basic("") : oauth.None())(as, client, body, headers),
+  client_secret_basic: ({ client_secret = "" }) => basic(client_secret),
   client_secret_post: ({ client_secret = "" }) => oauth.ClientSecretPost(client_secret),
   private_key_jwt: ({ client_key = "" }) => privateKeyJwt(client_key),
 };

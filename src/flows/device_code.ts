@@ -13,7 +13,7 @@ import { authorizationParameters } from "./extras.ts";
 import { asking } from "./faults.ts";
 import { type Grant, type GrantRequest, offersGrant } from "./grant.ts";
 import { Pending, pendingFor, poll } from "./poll.ts";
-import { atTokenEndpoint, http } from "./server.ts";
+import { atTokenEndpoint, quirkyHttp } from "./server.ts";
 import { type Tokens, tokensFrom } from "./tokens.ts";
 import { secondsUntil } from "./wait.ts";
 
@@ -82,7 +82,8 @@ async function authorize(request: GrantRequest, ctx: Context): Promise<Device> {
   const { as, client, scope, extras } = request;
   const answer = await asking("The device authorization endpoint", async () => {
     const parameters = { ...defined({ scope }), ...authorizationParameters(extras) };
-    const response = await oauth.deviceAuthorizationRequest(as, client, authentication(client), parameters, http(ctx));
+    const options = quirkyHttp(as, ctx);
+    const response = await oauth.deviceAuthorizationRequest(as, client, authentication(client), parameters, options);
     return oauth.processDeviceAuthorizationResponse(as, client, response);
   });
   const complete = answer.verification_uri_complete;

@@ -92,19 +92,26 @@ async function readWhole(response: Response, host: string): Promise<Response> {
 /**
  * - An OAuth answer in form encoding becomes JSON (GitHub, unless asked).
  * - An error under HTTP 200 becomes HTTP 400 (GitHub; Slack with `"ok":false`). Source: RFC 6749 §5.2.
- * - A dead refresh token is `invalid_grant`, also where it is called otherwise (GitHub): a credential ends by that word.
+ * - A dead refresh token is `invalid_grant`, also where it is called otherwise (GitHub, Slack): a credential ends by that word.
+ * - Where the error is described by `message`, that is its description (RFC 6749 §5.2 has no other word for it).
  * - A challenge beside an OAuth error is dropped, because the error says more.
  * - A member that is null is not there; nor is an `interval` of 0; one that is a string becomes a number.
+ * - An access token that lives for 0 seconds has no end (Mailchimp): one that was out when it came would be none.
+ * - A `scope` that is a list becomes a string (Twitch).
  */
+const DEAD: ReadonlySet<unknown> = new Set(["bad_refresh_token", "invalid_refresh_token"]);
+
 function normalise(text: string, status: number, headers: Headers): Response {
   const answer = parse(text, headers.get("content-type") ?? "");
   if (!answer) return new Response(text, { status, headers });
 
   for (const [name, value] of Object.entries(answer)) if (value === null) delete answer[name];
-  const { error_description, interval, access_token } = answer;
-  const error = answer["error"] === "bad_refresh_token" ? "invalid_grant" : answer["error"];
+  const { message, error_description = message, interval, scope, access_token } = answer;
+  const error = DEAD.has(answer["error"]) ? "invalid_grant" : answer["error"];
   if (typeof interval === "string" && /^\d{1,9}$/.test(interval)) answer["interval"] = Number(interval);
   if (answer["interval"] === 0) delete answer["interval"];
+  if (access_token !== undefined && /^0$/.test(String(answer["expires_in"]))) delete answer["expires_in"];
+  if (Array.isArray(scope) && scope.every((each) => typeof each === "string")) answer["scope"] = scope.join(" ");
   const failed = typeof error === "string" && access_token === undefined;
   const clean = new Headers(headers);
   clean.set("content-type", "application/json");

@@ -146,7 +146,7 @@ export const present = (
   ctx: Context,
 ): Promise<Tokens> =>
   asking("The token endpoint", async () => {
-    const { additionalParameters, ...options } = atTokenEndpoint(extra, ctx);
+    const { additionalParameters, ...options } = atTokenEndpoint({ ...extra, as }, ctx);
     const parameters = {
       ...additionalParameters,
       assertion,

@@ -35,7 +35,7 @@ export async function* keep(
   const { access_token, refresh_token, id_token, token_type, expires_at, subject, authorization_details, acr } = tokens;
   const { dpop_key } = plan;
   const isRenewed = grant.renew !== undefined && (grant.isRenewable?.(inputs) ?? true);
-  const scope = tokens.scope?.split(definition.scope_separator ?? " ").join(" ");
+  const { scope } = tokens;
   const account = await accountName(definition, { ...tokens, dpop_key }, ctx);
   return yield* storing({ provider, connection }, definition.display_name, written, ctx);
 

@@ -10,7 +10,7 @@ import { Failure } from "../protocol/failure.ts";
 import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
 import type { GrantRequest } from "./grant.ts";
-import { http } from "./server.ts";
+import { quirkyHttp } from "./server.ts";
 import { inSeconds } from "./tokens.ts";
 
 export interface Pushed {
@@ -39,7 +39,7 @@ export async function* push(
   }
   try {
     return await asking("The pushed authorization request endpoint", async () => {
-      const options = { ...http(ctx), ...(dpop && { DPoP: dpop }) };
+      const options = { ...quirkyHttp(as, ctx), ...(dpop && { DPoP: dpop }) };
       const auth = authentication(client);
       const response = await oauth.pushedAuthorizationRequest(as, client, auth, parameters, options);
       const { request_uri, expires_in } = await oauth.processPushedAuthorizationResponse(as, client, response);

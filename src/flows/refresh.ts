@@ -19,7 +19,7 @@ import { asking } from "./faults.ts";
 import type { Parties } from "./grant.ts";
 import { lookUntil } from "./hold.ts";
 import { grantFlows, isGrant } from "./index.ts";
-import { withQuirks } from "./quirks.ts";
+import { forRefresh, withQuirks } from "./quirks.ts";
 import { type AuthorizationServer, atTokenEndpoint } from "./server.ts";
 import { type Tokens, tokensFrom, VSCHAR } from "./tokens.ts";
 
@@ -37,7 +37,7 @@ export function partiesOf(
 }
 
 /** With what makes the proofs, where the tokens are bound to a key. */
-const partiesWithProofs = async (connection: Connection, ctx: Context): Promise<Parties> => ({
+export const partiesWithProofs = async (connection: Connection, ctx: Context): Promise<Parties> => ({
   ...partiesOf(connection, ctx),
   dpop: await proofsOf(connection.secrets.dpop_key),
 });
@@ -266,9 +266,10 @@ async function mustStillBeWanted(
 async function redeem(connection: Connection, fate: Fate, ctx: Context): Promise<Tokens> {
   const { scope, secrets } = connection;
   const refresh_token = secrets.refresh_token as string;
-  const { as, client, dpop } = await partiesWithProofs(connection, ctx);
+  const { as: server, client, dpop } = await partiesWithProofs(connection, ctx);
+  const as = forRefresh(server);
   return asking("The token endpoint", async () => {
-    const options = atTokenEndpoint({ ...connection, dpop }, ctx);
+    const options = atTokenEndpoint({ ...connection, as, dpop }, ctx);
     const response = await oauth.refreshTokenGrantRequest(as, client, authentication(client), refresh_token, options);
     fate.rotated = await refreshTokenIn(response);
     const answer = await oauth.processRefreshTokenResponse(as, client, response);

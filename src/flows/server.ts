@@ -12,10 +12,11 @@ import { type Flow, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import { lazily } from "../protocol/shapes.ts";
 import type { Definition } from "../providers/definition.ts";
+import { issuerOf } from "../providers/lookup.ts";
 import { isSecureUrl } from "../providers/url.ts";
 import { type Asking, tokenParameters } from "./extras.ts";
 import { guardedFetch } from "./http.ts";
-import { withQuirks } from "./quirks.ts";
+import { quirkyFetch, withQuirks } from "./quirks.ts";
 
 export type AuthorizationServer = oauth.AuthorizationServer;
 
@@ -28,9 +29,18 @@ export function http(ctx: Pick<Context, "fetch" | "signal">, seconds?: number) {
   };
 }
 
-/** The same for the token endpoint. */
-export const atTokenEndpoint = (asking: Asking, ctx: Pick<Context, "fetch" | "signal">) => ({
+/** The same for an endpoint where a server may have quirks. */
+export const quirkyHttp = (as: AuthorizationServer, ctx: Pick<Context, "fetch" | "signal">) => ({
   ...http(ctx),
+  [oauth.customFetch]: quirkyFetch(as, guardedFetch(ctx)),
+});
+
+/** The same for the token endpoint. */
+export const atTokenEndpoint = (
+  { as, ...asking }: Asking & { as: AuthorizationServer },
+  ctx: Pick<Context, "fetch" | "signal">,
+) => ({
+  ...quirkyHttp(as, ctx),
   additionalParameters: tokenParameters(asking),
   ...(asking.dpop && { DPoP: asking.dpop }),
 });
@@ -46,10 +56,7 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
     if (!endpoints?.token_endpoint) {
       throw new Failure("config", `The definition of ${display_name} has neither an issuer nor a token endpoint.`);
     }
-    return withQuirks(
-      checked({ issuer: issuer ?? new URL(endpoints.token_endpoint).origin, ...endpoints }),
-      definition,
-    );
+    return withQuirks(checked({ issuer: issuerOf(definition), ...endpoints }), definition);
   }
 
   const { host } = new URL(issuer);
@@ -176,6 +183,7 @@ const Metadata = lazily(() =>
     require_pushed_authorization_requests: z.optional(z.boolean()),
     backchannel_authentication_endpoint: Endpoint(),
     revocation_endpoint: Endpoint(),
+    introspection_endpoint: Endpoint(),
     userinfo_endpoint: Endpoint(),
     end_session_endpoint: Endpoint(),
     jwks_uri: Endpoint(),

@@ -147,7 +147,7 @@ export const exchange = (
   ctx: Context,
 ): Promise<Tokens> =>
   asking("The token endpoint", async () => {
-    const { additionalParameters, ...options } = atTokenEndpoint(extra, ctx);
+    const { additionalParameters, ...options } = atTokenEndpoint({ ...extra, as }, ctx);
     const response = await oauth.genericTokenEndpointRequest(
       as,
       client,

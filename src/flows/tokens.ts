@@ -86,7 +86,7 @@ export async function tokensFrom(
     refresh_token,
     id_token,
     expires_at: endless ? undefined : inSeconds(ctx.now(), expires_in),
-    scope: answer.scope ?? scope,
+    scope: answer.scope === undefined ? scope : granted(answer.scope, scope),
     authorization_details,
     acr: claims && wordIn(claims["acr"]),
     account: claims && accountOf(claims),
@@ -150,5 +150,15 @@ function accountOf(claims: oauth.IDToken): string {
   }
   return claims.sub;
 }
+
+/**
+ * As RFC 6749 §3.3 writes it, with a space between scopes. Many write commas, also some that are asked with spaces (GitHub,
+ * LinkedIn). A scope may have a comma in it, but then it was asked for.
+ */
+const granted = (answered: string, asked: string | undefined): string =>
+  answered
+    .split(asked?.includes(",") ? " " : /[ ,]/)
+    .filter(Boolean)
+    .join(" ");
 
 export const inSeconds = (now: Date, seconds: number) => new Date(now.getTime() + seconds * 1000).toISOString();

@@ -129,6 +129,10 @@ const CommandHelp = lazily(() =>
 /** An environment variable. */
 const Variable = lazily(() => z.object({ name: z.string(), summary: z.string() }));
 
+/** Who may say who a credential is, in the order in which they are asked. */
+export const whoamiSources = ["id_token", "userinfo", "introspection", "account"] as const;
+export type WhoamiSource = (typeof whoamiSources)[number];
+
 export const outcomes = {
   login: lazily(() =>
     z.object({
@@ -185,6 +189,26 @@ export const outcomes = {
       proof: z.string(),
       htm: text(40),
       htu: text(2400),
+      expires_at: z.optional(timestamp()),
+    }),
+  ),
+  whoami: lazily(() =>
+    z.object({
+      ...whose,
+      /** Who said so. */
+      source: z.enum(whoamiSources),
+      /** What to call it: an e-mail address, a user name, or what there is. */
+      account: z.optional(text()),
+      /** OIDC Core §2 `sub`. */
+      subject: z.optional(text()),
+      email: z.optional(text()),
+      name: z.optional(text()),
+      issuer: z.optional(text(600)),
+      /** Granted. */
+      scope: z.optional(text(1200)),
+      /** The server takes the access token: only introspection says so. */
+      active: z.optional(z.boolean()),
+      /** Of the access token. */
       expires_at: z.optional(timestamp()),
     }),
   ),

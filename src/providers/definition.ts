@@ -14,7 +14,19 @@ const Text = lazily(() => z.string().check(z.minLength(1), z.maxLength(300)));
 const Params = lazily(() => z.record(z.string(), z.string()));
 
 /** What a few servers do against the RFCs; each is one adapter in flows/quirks.ts. */
-export const Quirks = lazily(() => z.optional(z.array(z.enum(["issuer_per_tenant"]))));
+export const quirks = [
+  "issuer_per_tenant",
+  "no_nonce",
+  "no_pkce",
+  "basic_without_secret",
+  "refresh_beside_token",
+  "no_token_type",
+  "token_in_authed_user",
+  "commas_between_scopes",
+  "scopes_parameter",
+  "error_in_message",
+] as const;
+export const Quirks = lazily(() => z.optional(z.array(z.enum(quirks))));
 
 export type Grant = keyof typeof grantFlows;
 export const grants = Object.keys(grantFlows) as [Grant, ...Grant[]];
@@ -133,8 +145,6 @@ export const Definition = lazily(() =>
     scope: z.optional(z.string().check(z.minLength(1), z.maxLength(2000))),
     /** What may be asked for, each with a phrase that says what it is for. */
     scopes: z.optional(z.record(Text(), Text())),
-    /** What stands between scopes, where it is not the space that RFC 6749 §3.3 wants. */
-    scope_separator: z.optional(z.string()),
     /** Extra parameters of the authorization request. */
     authorization_params: z.optional(Params()),
     /** Extra parameters of every request to the token endpoint. */

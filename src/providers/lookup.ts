@@ -1,7 +1,7 @@
 /** Finds a provider's definition: the built-in one, what earlier logins taught, what this command was told. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Failure } from "../protocol/failure.ts";
-import type { LearnedView } from "../store/record.ts";
+import type { ConnectionView, LearnedView } from "../store/record.ts";
 import { Definition } from "./definition.ts";
 
 const CATALOGUE = new URL("./catalogue/", import.meta.url);
@@ -56,6 +56,14 @@ function layered(name: string, below: Definition | undefined, above: LearnedView
 
 /** The same provider at this issuer: what was known of another one is not of this one. */
 export const atIssuer = (definition: Definition, issuer: string) => layered(definition.name, definition, { issuer });
+
+/** What the server of a definition is called: its issuer, or where there is none the origin of its token endpoint. */
+export const issuerOf = ({ issuer, endpoints }: Pick<Definition, "issuer" | "endpoints">): string | undefined =>
+  issuer ?? (endpoints?.token_endpoint && new URL(endpoints.token_endpoint).origin);
+
+/** Whether it is still of the server that issued this credential; an API key is nobody's but the provider's. */
+export const isDefinitionOf = (definition: Definition, { server }: ConnectionView): boolean =>
+  server === undefined || isSameIssuer(issuerOf(definition), server.issuer);
 
 /** The one slash that ends an address is all that is forgiven. */
 export const isSameIssuer = (one: string | undefined, other: string | undefined) =>

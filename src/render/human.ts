@@ -94,6 +94,7 @@ const dataWords: Words = {
   ],
   token: ({ access_token }, { message }, look) => (look.reveal ? [message, access_token] : [message]),
   proof: ({ proof }, { message }, look) => (look.reveal ? [message, proof] : [message]),
+  whoami: (data, { message }) => [message, ...whoamiWords(data)],
   status: ({ connections }, { message, time }, look) => [...statusWords(connections, time, look), message],
   logout: (_, { message }) => [message],
   connections: ({ connections }, { message, time }, look) => [...connectionsWords(connections, time, look), message],
@@ -115,6 +116,12 @@ const dataWords: Words = {
       ? [text.trimEnd()]
       : [...installed.map(({ path, state }) => `${path}: ${state}`), message],
 };
+
+/** The rest of what is known, a fact a line. */
+const whoamiWords = ({ account, subject, email, name, issuer, scope, expires_at }: DataOf<"whoami">) =>
+  Object.entries({ subject, email, name, issuer, scope, "access ends": expires_at }).flatMap(([what, value]) =>
+    value === undefined || value === account ? [] : [`${what}: ${value}`],
+  );
 
 const settingWords = ({ key, value, source }: DataOf<"config">["entries"][number]) =>
   value === undefined ? `${key} is not set` : `${key} = ${value}${source === "default" ? "" : ` (${source})`}`;

@@ -21,6 +21,7 @@ const Server = lazily(() =>
     issuer: z.string(),
     token_endpoint: z.optional(z.string()),
     revocation_endpoint: z.optional(z.string()),
+    introspection_endpoint: z.optional(z.string()),
     userinfo_endpoint: z.optional(z.string()),
     end_session_endpoint: z.optional(z.string()),
     jwks_uri: z.optional(z.string()),
