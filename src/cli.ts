@@ -122,7 +122,7 @@ async function parse(
     const known = [...optionHelp(command.options), ...GLOBAL_OPTIONS];
     throw usage(`There is no option ${dashed(name)} for ${entry.name}.`, await didYouMean(name, known, "--"));
   }
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  const twice = names.find((name, index) => names.indexOf(name) !== index && !command.options[name]?.repeatable);
   if (twice !== undefined) throw usage(`--${twice} was given twice.`, `Give --${twice} once.`);
   const parsed = parserFor(command).parseSync(withValues(rest, command.options)) as Record<string, unknown>;
 
@@ -130,12 +130,16 @@ async function parse(
   const { _: bare, $0, ...named } = parsed;
   for (const [name, value] of Object.entries(named)) {
     const option = command.options[name] as Options[string];
-    if (option.type === "string" && (typeof value !== "string" || value === ""))
+    if (option.type === "string" && [value].flat().some((each) => typeof each !== "string" || each === ""))
       throw usage(`--${name} needs a value.`, `Write --${name}=${option.placeholder ?? "VALUE"}.`);
     if (option.type === "boolean" && rest.some((word) => word.startsWith(`--${name}=`)))
       throw usage(`--${name} takes no value.`, `Write --${name} alone, or leave it out.`);
   }
   for (const [name, option] of Object.entries(command.options)) {
+    if (option.repeatable) {
+      args[name] = [named[name] ?? []].flat().map((each) => option.parse(each as string, `--${name}`));
+      continue;
+    }
     const given = named[name] as string | undefined;
     const { unless = "" } = option;
     const value =

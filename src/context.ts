@@ -14,6 +14,7 @@ import type { Listener } from "./flows/listener.ts";
 import { type Holds, newHolds } from "./holds.ts";
 import { type Sessions, sessionsAt } from "./sessions/sessions.ts";
 import { type ConfigFile, configAt } from "./store/config.ts";
+import { type Definitions, definitionsAt } from "./store/definitions.ts";
 import { fileStore } from "./store/file.ts";
 import { type Keyring, keyringOf } from "./store/keyring.ts";
 import { type Keys, keysAt } from "./store/keys.ts";
@@ -27,6 +28,7 @@ export interface Context {
   readonly signal: AbortSignal;
   readonly fetch: typeof globalThis.fetch;
   readonly config: ConfigFile;
+  readonly definitions: Definitions;
   readonly store: Store;
   readonly keys: Keys;
   readonly sessions: Sessions;
@@ -56,6 +58,8 @@ export interface Context {
   unseen(): Promise<Unseen | undefined>;
   /** What a shell command printed on its stdout; its stderr goes to ours. Nothing of it outlives an abort. */
   execute(command: string, bounds: Bounds): Promise<string>;
+  /** Lets whoever is at the terminal change a file, with the editor of their choice; false where that did not end well. */
+  edit(path: string): Promise<boolean>;
   /** Starts authline again, in a process that lives on when this one ends. */
   leaveBehind(argv: readonly string[]): Promise<void>;
 }
@@ -129,6 +133,7 @@ export function createContext(host: Process, home: string): Context {
   return {
     signal,
     config,
+    definitions: definitionsAt(home, locks),
     store,
     keys,
     sessions,
@@ -208,6 +213,15 @@ export function createContext(host: Process, home: string): Context {
         signal.removeEventListener("abort", stop);
         stop(); // what it left in the background
       }
+    },
+    async edit(path) {
+      const { execa } = await import("execa");
+      const editor = env["VISUAL"] || env["EDITOR"] || (platform === "win32" ? "notepad" : "vi");
+      // As git and crontab do: it may come with options. Stdout may be a pipe for our stream; the terminal is on stderr too.
+      const [file, args] =
+        platform === "win32" ? ["cmd", ["/c", editor, path]] : ["sh", ["-c", `${editor} "$@"`, editor, path]];
+      const options = { stdio: ["inherit", 2, "inherit"], reject: false, cancelSignal: signal } as const;
+      return (await execa(file as string, args as string[], options)).exitCode === 0;
     },
     async leaveBehind(argv) {
       const { execa } = await import("execa");

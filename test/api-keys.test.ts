@@ -63,23 +63,25 @@ afterEach(async () => {
   expect(await sweep()).toEqual([]);
 });
 
-/** What is known of a provider beyond the catalogue, as an earlier login would have left it. */
+/** What somebody has added to the catalogue. */
 function define(provider: string, { api_key = {}, ...more }: Record<string, object> = {}): void {
   const verify = { endpoint: `${api.url}/me`, field: "data.name" };
   const key = { header: { name: "x-api-key" }, pattern: "^ak-[a-z0-9]{8,}$", hint: "It begins with ak-.", verify };
+  const whole: { verify?: { endpoint: string } } = { ...key, ...api_key };
   const definition = {
+    name: provider,
     display_name: "Acme",
-    api_key: { ...key, create_url: KEYS, ...api_key },
+    api: { hosts: [new URL(whole.verify?.endpoint ?? verify.endpoint).host] },
+    api_key: { create_url: KEYS, ...whole },
     environment: { api_key: ["ACME_API_KEY", "ACME_KEY"] },
     ...more,
   };
-  learn(provider, definition);
+  add(definition);
 }
 
-function learn(provider: string, definition: object): void {
-  mkdirSync(join(home, "providers"), { recursive: true, mode: 0o700 });
-  const record = JSON.stringify({ v: 1, provider, definition });
-  writeFileSync(join(home, "providers", `${provider}.json`), record, { mode: 0o600 });
+function add(definition: { name: string; [field: string]: unknown }): void {
+  mkdirSync(join(home, "definitions"), { recursive: true, mode: 0o700 });
+  writeFileSync(join(home, "definitions", `${definition.name}.json`), JSON.stringify(definition), { mode: 0o600 });
 }
 
 async function run(argv: string[], options: Options = {}): Promise<Event & { events: Event[]; stderr: string }> {
@@ -242,7 +244,7 @@ describe("a key is tried", () => {
 
   test("over http elsewhere than on this machine it is not", async () => {
     const definition = { display_name: "Acme", api_key: { verify: { endpoint: "http://acme.example/me" } } };
-    learn("acme", definition);
+    add({ name: "acme", ...definition });
     expect((await run(login(), from(ADA))).exit_code).not.toBe(0);
     expect(stored()).toEqual([]);
   });
@@ -313,7 +315,7 @@ describe("the header that a credential goes in", () => {
     });
     const hosts = ["api.other.example"];
     const definition = { display_name: "Other", issuer: server.issuer, api: { hosts, header: { name: "X-Token" } } };
-    learn("other", definition);
+    add({ name: "other", ...definition });
     await run(["login", "other", ...client], sign);
     expect((await run(["token", "other"])).data).toMatchObject({ header: { name: "X-Token", prefix: "" } });
     await server.close();
@@ -555,9 +557,11 @@ describe("login --import", () => {
 
   beforeEach(() => {
     define("bolt", { environment: { api_key: ["BOLT_KEY"] } });
-    learn("cask", {
+    add({
+      name: "cask",
       display_name: "Cask",
       endpoints: { token_endpoint: "https://cask.example/token" },
+      api: { hosts: [new URL(api.url).host] },
       account: { endpoint: `${api.url}/user`, field: "login" },
       environment: { access_token: ["CASK_TOKEN"] },
     });

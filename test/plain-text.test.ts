@@ -307,6 +307,16 @@ describe("one life", { retry: 0 }, () => {
     expect(candidates.toString()).toContain("acme");
   });
 
+  test("provider", async () => {
+    const definition = JSON.stringify({ name: "own", display_name: "Own", issuer: server.issuer });
+    await run(["provider", "add", "-"], 0, { stdin: definition });
+    await run(["provider", "list"]);
+    await run(["provider", "show", "acme"]);
+    await run(["provider", "check", "acme"]);
+    await run(["provider", "edit", "own"], 64);
+    await run(["provider", "remove", "own"]);
+  });
+
   test("logout", async () => {
     await run(["logout", "acme", "--all"]);
     await run(["logout", "robot"]);

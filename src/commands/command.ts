@@ -26,6 +26,8 @@ export interface Option<T> {
   unless?: string;
   /** What may stand there, where that is known only when it is asked for. */
   completes?: Completes;
+  /** It may be given more than once: then it is a list of all that it says. */
+  repeatable?: true;
   /** Throws a Failure `usage`; `name` is how the user wrote it. */
   parse(raw: string, name: string): T;
 }
@@ -53,11 +55,13 @@ export type Completes = "provider" | "connection" | "session" | "value";
 
 type Value<O> = O extends { type: "boolean" }
   ? boolean
-  : O extends Option<infer T> & { default: string }
-    ? T
-    : O extends Option<infer T>
-      ? T | undefined
-      : never;
+  : O extends Option<infer T> & { repeatable: true }
+    ? T[]
+    : O extends Option<infer T> & { default: string }
+      ? T
+      : O extends Option<infer T>
+        ? T | undefined
+        : never;
 type Word<P> = P extends { parse(raw: string, name: string): infer T } ? T : string;
 type Argument<P> = P extends { many: true }
   ? Word<P>[]

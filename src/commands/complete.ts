@@ -74,7 +74,7 @@ async function offers(before: string[], current: string, ctx: Context): Promise<
     if (found.length > 0 || current !== "" || typed.ended) return found;
   }
   if (typed.ended) return [];
-  const left = Object.entries(options).filter(([name]) => !typed.given.has(name));
+  const left = Object.entries(options).filter(([name, { repeatable }]) => repeatable || !typed.given.has(name));
   return optionsIn([...left.map(([name, { summary }]) => ({ name, summary })), ...GLOBAL_OPTIONS]);
 }
 
@@ -137,9 +137,9 @@ const LOOK_UPS: Record<
 > = {
   async provider(_, ctx) {
     const { builtInNames } = await import("../providers/lookup.ts");
-    return [...builtInNames(), ...ctx.store.names().map(({ provider }) => provider), ...ctx.store.taught()].filter(
-      isName,
-    );
+    const { definitions, store } = ctx;
+    const used = [...store.names().map(({ provider }) => provider), ...store.taught()];
+    return [...builtInNames(), ...definitions.names(), ...used].filter(isName);
   },
   connection({ provider }, ctx) {
     const target = provider ?? settled(settings.provider, ctx);

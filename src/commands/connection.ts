@@ -51,8 +51,8 @@ export async function find(
 export async function noSuch(provider: string, connection: string, ctx: Context): Promise<Failure> {
   const names = (await ctx.store.connections(provider)).map(({ connection }) => connection);
   if (names.length === 0) {
-    const { definitionOf } = await import("../providers/lookup.ts");
-    definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
+    const { mustBeKnown } = await import("../providers/lookup.ts");
+    await mustBeKnown(provider, ctx); // throws not_found
   }
   const nearest = names.length > 0 ? closest(connection, names) : undefined;
   const isNear = nearest !== undefined && distance(connection, nearest) <= Math.ceil(nearest.length / 3);

@@ -24,8 +24,8 @@ export const connectionList = command({
     }
     const connections = records.map((record) => viewOf(record, standards.get(record.provider), ctx));
     if (provider !== undefined && connections.length === 0) {
-      const { definitionOf } = await import("../providers/lookup.ts");
-      definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
+      const { mustBeKnown } = await import("../providers/lookup.ts");
+      await mustBeKnown(provider, ctx); // throws not_found
       const standard = await ctx.store.standard(provider);
       const next_actions = [loginAction(provider, standard, standard)];
       return { message: `There is no connection to ${provider}.`, data: { connections }, next_actions };

@@ -6,7 +6,7 @@
  */
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
-import { commandLine, type Finding, failed, type Known, type State } from "../doctor/check.ts";
+import { commandLine, type Finding, failed, type Known, type State, warningsOf } from "../doctor/check.ts";
 import { checks } from "../doctor/checks.ts";
 import { progress } from "../flow.ts";
 import { asFailure, Failure, type NextAction } from "../protocol/failure.ts";
@@ -39,10 +39,7 @@ export const doctor = command({
     const withState = (...states: State[]) => found.filter(({ state }) => states.includes(state));
     const failures = withState("failed");
     const wrong = [...failures, ...withState("warning")];
-    const warnings = wrong.map(({ check, state, message }) => ({
-      code: `${check}_${state}`,
-      message: `${check}: ${message}`,
-    }));
+    const warnings = warningsOf(found);
     const message = summary(failures.length, wrong.length - failures.length);
     const next_actions = actionsIn(wrong);
     if (strict && failures.length > 0) {

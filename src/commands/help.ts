@@ -38,6 +38,8 @@ export const VARIABLES: VariableHelp[] = [
   { name: "NO_COLOR", summary: "anything: no colour" },
   { name: "FORCE_COLOR", summary: "1: colour even where nothing is drawn; 0: none" },
   { name: "BROWSER", summary: "the program that opens URLs" },
+  { name: "VISUAL", summary: "the editor that provider edit opens" },
+  { name: "EDITOR", summary: "the same, where VISUAL is not set" },
 ];
 
 /** Under which heading people find a command, by its first word; what is in none is about the machine. */
@@ -45,6 +47,7 @@ const GROUPS: Record<string, readonly string[]> = {
   "Sign in": ["login", "logout"],
   Credentials: ["token", "whoami", "status", "connection"],
   Sessions: ["session"],
+  Providers: ["provider"],
 };
 const REST = "This machine";
 
@@ -98,10 +101,12 @@ function exitCodes(endings: readonly Ending[]): CommandHelp["exit_codes"] {
 }
 
 export const optionHelp = (options: Options): OptionHelp[] =>
-  Object.entries(options).map(([name, { summary, type, placeholder, default: initial, choices, env, config }]) => ({
-    ...{ name, summary, type, repeatable: false },
-    ...defined({ placeholder, default: initial, choices: choices && [...choices], env, config }),
-  }));
+  Object.entries(options).map(
+    ([name, { summary, type, placeholder, default: initial, choices, repeatable, env, config }]) => ({
+      ...{ name, summary, type, repeatable: repeatable ?? false },
+      ...defined({ placeholder, default: initial, choices: choices && [...choices], env, config }),
+    }),
+  );
 
 export const helpAction = (words = "") => ({
   id: "help",

@@ -25,6 +25,7 @@ import {
   checkScope,
   maxAge,
   PROMPTS,
+  setOption,
 } from "./login_flags.ts";
 
 const flags = await grantFlags();
@@ -53,6 +54,7 @@ export const login = command({
     "max-age": maxAge,
     prompt: text(`what the server has to ask you: ${PROMPTS.join(", ")}`, "WHAT", checkPrompt),
     "login-hint": text("who is about to sign in, for the server to fill in", "WHO", checkHint),
+    set: setOption,
     browser: settings.browser,
     "redirect-uri": text(
       `the loopback address to return to; without a port takes a free one (${REDIRECT_URI})`,
@@ -69,6 +71,7 @@ export const login = command({
     "authline login acme --issuer https://login.acme.example --client-id cli --flow device_code",
     "authline login acme --flow client_credentials --client-secret-from env:ACME_SECRET",
     "authline login acme --client-metadata-url https://client.example/authline.json",
+    "authline login okta --set domain=acme.okta.com",
     "authline login openai --key-from env:OPENAI_API_KEY",
     "authline login --import .env",
     'authline login https://mcp.example.com/mcp --client-id cli --challenge "Bearer scope=read"',
@@ -183,8 +186,10 @@ function again(args: Again, standard: string): NextAction {
     const value = args[name];
     if (value === undefined || value === false || value === initial || ONLY_NOW.has(name)) return [];
     if (type === "boolean") return [`--${name}`];
-    const text = String(value);
-    return [`--${name}`, text.startsWith("cmd:") ? "cmd:{command}" : text]; // it may hold a secret of its own
+    return [value].flat().flatMap((each) => {
+      const text = String(each);
+      return [`--${name}`, text.startsWith("cmd:") ? "cmd:{command}" : text]; // it may hold a secret of its own
+    });
   });
   return { ...action, argv: [...argv, ...given] };
 }

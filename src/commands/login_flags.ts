@@ -2,9 +2,20 @@
 import { challengeIn } from "../flows/challenge.ts";
 import { Failure } from "../protocol/failure.ts";
 import { isLoopback, isSecureUrl, REDIRECT_URI } from "../providers/url.ts";
-import { duration } from "./command.ts";
+import { duration, text } from "./command.ts";
 
 const usage = (message: string, hint: string) => new Failure("usage", message, { hint });
+
+function checkSetting(raw: string, name: string): void {
+  if (/^[a-z_]+=./s.test(raw)) return;
+  throw usage(`${name} cannot be "${raw}".`, "Write a variable and its value, such as domain=acme.example.com.");
+}
+
+/** What stands for the variables of a definition. */
+export const setOption = {
+  ...text("a variable of the definition, such as domain=acme.okta.com; remembered", "NAME=VALUE", checkSetting),
+  repeatable: true,
+} as const;
 
 /** RFC 6749 §3.3. */
 export function checkScope(raw: string, name: string): void {

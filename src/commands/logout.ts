@@ -152,9 +152,9 @@ async function* atServer(record: Connection, warnings: Warning[], ctx: Context):
 }
 
 /** What was created at the provider ends there, and by hand. */
-async function whereItIsDeleted({ provider, token_type }: Connection, { store }: Context): Promise<string> {
+async function whereItIsDeleted({ provider, token_type }: Connection, ctx: Context): Promise<string> {
   const { findDefinition } = await import("../providers/lookup.ts");
-  const definition = findDefinition(provider, await store.learned(provider).catch(() => undefined));
+  const definition = await findDefinition(provider, ctx).catch(() => undefined);
   const [noun, url] = token_type === "api_key" ? ["API key", definition?.api_key?.create_url] : ["access token"];
   return `The ${noun} stays valid: delete it ${url ? `at ${url}` : "in your account at the provider."}`;
 }
@@ -200,8 +200,8 @@ function signOutUrl({ server, client }: Connection): string | undefined {
 
 /** Throws `not_found`. */
 async function mustBeKnown(provider: string, ctx: Context): Promise<void> {
-  const { definitionOf } = await import("../providers/lookup.ts");
-  definitionOf(provider, await ctx.store.learned(provider));
+  const { mustBeKnown } = await import("../providers/lookup.ts");
+  await mustBeKnown(provider, ctx);
 }
 
 const TOKEN_NAMES = { refresh_token: "refresh token", access_token: "access token" };

@@ -21,8 +21,8 @@ export const status = command({
     // A token in the environment is what `token` hands out, whatever is stored under the name.
     const connections = [...stored.filter((one) => !given.some((other) => isSame(one, other))), ...given].sort(byName);
     if (provider !== undefined && connections.length === 0) {
-      const { definitionOf } = await import("../providers/lookup.ts");
-      definitionOf(provider, await ctx.store.learned(provider)); // throws not_found
+      const { mustBeKnown } = await import("../providers/lookup.ts");
+      await mustBeKnown(provider, ctx); // throws not_found
       const connection = await standardOf(provider, false, ctx);
       if (connection) connections.push({ provider, connection, record_status: "absent" });
     }
@@ -78,7 +78,9 @@ async function fromEnv(
   ctx: Context,
 ): Promise<ConnectionStatus[]> {
   const { builtInNames } = await import("../providers/lookup.ts");
-  const providers = asked ? [asked] : new Set([...stored.map(({ provider }) => provider), ...builtInNames()]);
+  const providers = asked
+    ? [asked]
+    : new Set([...stored.map(({ provider }) => provider), ...builtInNames(), ...ctx.definitions.names()]);
   const given: ConnectionStatus[] = [];
   for (const provider of providers) {
     const standard = await shownStandard(provider);

@@ -79,9 +79,8 @@ async function handedThrough(
 }
 
 /** No definition, or one that cannot be read: it is most likely sent as most are. */
-async function headerFor(provider: string, { store }: Context): Promise<ReturnType<typeof headerOf>> {
+async function headerFor(provider: string, ctx: Context): Promise<ReturnType<typeof headerOf>> {
   const { findDefinition } = await import("../providers/lookup.ts");
-  const learned = await store.learned(provider).catch(() => undefined);
-  const definition = findDefinition(provider, learned);
+  const definition = await findDefinition(provider, ctx).catch(() => undefined);
   return headerOf(definition?.api?.header ?? definition?.api_key?.header);
 }

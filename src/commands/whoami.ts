@@ -79,13 +79,13 @@ async function* ofStore(call: Call, ctx: Context): Flow<Outcome<"whoami">> {
 /** Nothing is known of it but what it is for: the provider's own account endpoint may be asked. */
 async function* ofEnvironment(call: Call, access_token: string, ctx: Context): Flow<Outcome<"whoami">> {
   const { definitionOf } = await import("../providers/lookup.ts");
-  const definition = definitionOf(call.provider, await ctx.store.learned(call.provider));
+  const definition = await definitionOf(call.provider, ctx);
   return yield* told(call, { provider: call.provider, access_token, record: undefined, definition }, ctx);
 }
 
 async function* answer(call: Call, record: Connection, ctx: Context): Flow<Outcome<"whoami">> {
   const { findDefinition, isDefinitionOf } = await import("../providers/lookup.ts");
-  const known = findDefinition(call.provider, await ctx.store.learned(call.provider));
+  const known = await findDefinition(call.provider, ctx);
   const definition = known && isDefinitionOf(known, record) ? known : undefined;
   const { access_token = "" } = record.secrets;
   return yield* told(call, { provider: call.provider, access_token, record, definition }, ctx);

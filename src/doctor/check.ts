@@ -73,6 +73,14 @@ export function capped(findings: readonly Finding[], limit = 20): Finding[] {
   return [...findings.slice(0, limit), { state, message: `… and ${rest.length} more of the kind.` }];
 }
 
+/** What is wrong, for whoever only reads the warnings. */
+export const warningsOf = (found: readonly (Finding & { check: string })[]) =>
+  (["failed", "warning"] as const).flatMap((wanted) =>
+    found.flatMap(({ check, state, message }) =>
+      state === wanted ? [{ code: `${check}_${state}`, message: `${check}: ${message}` }] : [],
+    ),
+  );
+
 /** For a shell, every word as one word. Undefined where a path has signs that no terminal may show. */
 export function commandLine(words: readonly string[]): string | undefined {
   const line = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));

@@ -16,7 +16,17 @@ import { exists, ownUid, writeWhole } from "../store/files.ts";
 import { codeOf, counted, type Finding, failed, failedBy, ok, skipped, warning } from "./check.ts";
 
 /** What is ours below it. Anything else that stands there is somebody else's business. */
-export const ROOMS = ["connections", "providers", "defaults", "refreshes", "locks", "keys", "sessions"] as const;
+export const ROOMS = [
+  "connections",
+  "providers",
+  "clients",
+  "definitions",
+  "defaults",
+  "refreshes",
+  "locks",
+  "keys",
+  "sessions",
+] as const;
 const OUR_FILES = /^((config|keys)\.json|audit(\.\d+)?\.ndjson)$/;
 
 const ROOM_TO_WRITE = 16 * 1024 * 1024;

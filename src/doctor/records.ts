@@ -28,6 +28,7 @@ const KINDS: Kind[] = [
     what: "provider",
     read: (name, { store }, hasKey) => (hasKey ? store.clientSecret(name) : store.learned(name)),
   },
+  { room: "definitions", what: "definition", read: (name, { definitions }) => definitions.read(name) },
   { room: "clients", what: "client", read: (name, { store }) => store.registeredIn(name) },
   { room: "defaults", what: "default", read: (name, { store }) => store.standard(name) },
   {
@@ -109,6 +110,7 @@ const FITTING: Record<string, RegExp> = {
   refreshes: new RegExp(`^${NAME}@${NAME}\\.json$`),
   providers: new RegExp(`^${NAME}\\.json$`),
   defaults: new RegExp(`^${NAME}\\.json$`),
+  definitions: new RegExp(`^(${NAME}|\\.${NAME}\\.edit-[0-9a-f-]{36})\\.json$`),
   keys: /^[0-9a-f]{16}$/,
   sessions: /^(sess_[\w-]{22}\.(json|ndjson|lock|holder|mail)|door\.lock)$/,
 };

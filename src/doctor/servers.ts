@@ -8,7 +8,8 @@ import type { Context } from "../context.ts";
 import { guardedFetch } from "../flows/http.ts";
 import { discover } from "../flows/server.ts";
 import { Failure } from "../protocol/failure.ts";
-import { findDefinition, isSameIssuer } from "../providers/lookup.ts";
+import { findDefinition } from "../providers/lookup.ts";
+import { isSameIssuer } from "../providers/server.ts";
 import type { ConnectionView, Server } from "../store/record.ts";
 import type { Unreadable } from "../store/store.ts";
 import { counted, type Finding, failed, failedBy, type Known, ok, skipped, warning } from "./check.ts";
@@ -73,10 +74,10 @@ async function publishedBy(
   issuer: string,
   [record]: Issued[],
   inner: Pick<Context, "fetch" | "signal">,
-  { store }: Context,
+  ctx: Context,
 ): Promise<Record<string, unknown> | undefined> {
   const provider = record?.provider ?? "";
-  const definition = findDefinition(provider, await store.learned(provider).catch(() => undefined));
+  const definition = await findDefinition(provider, ctx).catch(() => undefined);
   const isSilent = definition?.discovery === false || (definition !== undefined && definition.issuer === undefined);
   if (!isSilent || (definition.issuer !== undefined && !isSameIssuer(definition.issuer, issuer))) {
     return (await discover(issuer, inner)) as Record<string, unknown>;

@@ -12,6 +12,7 @@ import { type Flow, type Outcome, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
 import { type Definition, headerOf } from "../providers/definition.ts";
 import { definitionOf, findDefinition } from "../providers/lookup.ts";
+import { valuesIn } from "../providers/template.ts";
 import type { Connection } from "../store/record.ts";
 import { lookUp, nameIn } from "./account.ts";
 import { storing } from "./keep.ts";
@@ -28,6 +29,7 @@ export interface KeyAsked {
   "key-from": string | undefined;
   "no-verify": boolean;
   "no-wait": boolean;
+  set?: string[] | undefined;
   timeout: number;
 }
 
@@ -36,7 +38,7 @@ export async function isByKey({ provider, flow, issuer, ...asked }: KeyAsked, ct
   const isGiven = asked["key-from"] !== undefined;
   if (flow === "api_key" || (flow === "auto" && isGiven)) return true;
   if (isGiven) throw contradiction(`--key-from gives an API key, and --flow ${flow} takes none.`);
-  const definition = findDefinition(provider, await ctx.store.learned(provider), issuer);
+  const definition = await findDefinition(provider, ctx, { issuer, set: valuesIn(asked.set ?? []) });
   if (!definition?.api_key || definition.issuer !== undefined || definition.endpoints !== undefined) return false;
   if (flow === "auto") return true;
   throw contradiction(`${definition.display_name} is signed in to with an API key, and not with --flow ${flow}.`);
@@ -48,7 +50,7 @@ export async function* signInByKey(asked: KeyAsked, ctx: Context): Flow<Outcome<
   const { provider } = asked;
   const standard = await standardOf(provider, asked.connection === undefined, ctx);
   const connection = asked.connection ?? standard;
-  const definition = definitionOf(provider, await ctx.store.learned(provider), asked.issuer);
+  const definition = await definitionOf(provider, ctx, { issuer: asked.issuer, set: valuesIn(asked.set ?? []) });
   if (!definition.api_key) {
     throw new Failure("config", `${definition.display_name} has no API keys that authline knows of.`, {
       hint: "Try another --flow.",

@@ -100,10 +100,10 @@ function nothingKnown(skipped: Skipped[]): Failure {
 }
 
 async function definitionsFor(provider: string | undefined, ctx: Context): Promise<Definition[]> {
-  if (provider !== undefined) return [definitionOf(provider, await ctx.store.learned(provider))];
-  const names = [...new Set([...builtInNames(), ...ctx.store.taught()])];
+  if (provider !== undefined) return [await definitionOf(provider, ctx)];
+  const names = [...new Set([...builtInNames(), ...ctx.definitions.names(), ...ctx.store.taught()])];
   const known = names.map(
-    async (name) => findDefinition(name, await ctx.store.learned(name).catch(() => undefined)), // one that is broken is no reason to stop
+    (name) => findDefinition(name, ctx).catch(() => undefined), // one that is broken is no reason to stop
   );
   return (await Promise.all(known)).flatMap((each) => each ?? []);
 }

@@ -5,6 +5,7 @@ import { defined } from "../defined.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
+import { serverOf } from "../providers/server.ts";
 import { outcomeWith } from "../result.ts";
 import type { Lock } from "../store/lock.ts";
 import type { Connection, ConnectionView, Learned } from "../store/record.ts";
@@ -74,6 +75,7 @@ export async function* keep(
     const taught: Learned = {
       v: 1,
       provider,
+      server: serverOf(definition),
       // `auto` would never come by itself upon a way in that asks nobody
       definition: { ...definitionTaught, ...(!grant.attended && { grants: [flow] }) },
       // A registered client belongs to the issuer, and is kept with it.

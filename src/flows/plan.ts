@@ -3,8 +3,9 @@ import { standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { Definition, Grant as GrantName } from "../providers/definition.ts";
-import { definitionOf, findDefinition, isSameIssuer } from "../providers/lookup.ts";
-import { nameOf } from "../providers/resource.ts";
+import { known as knownAs, noSuchProvider } from "../providers/lookup.ts";
+import { isAddress, nameOf } from "../providers/resource.ts";
+import { valuesIn } from "../providers/template.ts";
 import { REDIRECT_URI } from "../providers/url.ts";
 import type { ConnectionView, LearnedView } from "../store/record.ts";
 import { readDetails } from "./authorization_details.ts";
@@ -15,7 +16,7 @@ import { clientIn, givenClient, lacksClient, mayRegister, registrationOf } from 
 import type { GrantRequest } from "./grant.ts";
 import { grantFlows } from "./index.ts";
 import { type Inputs, inputsFor, repeatable } from "./inputs.ts";
-import { knownAs, protectedOf, stepUp } from "./target.ts";
+import { protectedOf, stepUp } from "./target.ts";
 
 /** What the flags said. */
 export interface Asked {
@@ -42,6 +43,7 @@ export interface Asked {
   "login-hint": string | undefined;
   browser: GrantRequest["browser"];
   "redirect-uri": string | undefined;
+  set?: string[] | undefined;
   timeout: number;
   /** The flags of the grants, as they were given. */
   given?: Record<string, string>;
@@ -79,11 +81,12 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
   const provider = nameOf(asked.provider);
   const standard = await standardOf(provider, asked.connection === undefined, ctx);
   const connection = asked.connection ?? standard;
-  const learned = knownAs(asked.provider, await ctx.store.learned(provider));
   const before = await ctx.store.glance(provider, connection);
-  const definition = definitionOf(provider, learned, issuer);
-  const same = isSameIssuer(definition.issuer, findDefinition(provider, learned)?.issuer);
-  const known = same ? learned : undefined; // a client and its secret belong to their issuer
+  const address = isAddress(asked.provider) ? asked.provider : undefined;
+  const found = await knownAs(provider, ctx, { issuer, address, set: valuesIn(asked.set ?? []) });
+  if (!found) throw await noSuchProvider(provider, ctx);
+  const { definition, learned: known, set } = found;
+  const same = known !== undefined; // a client and its secret belong to their server
   const redirectUri = asked["redirect-uri"];
   const { given = {} } = asked;
   const last = same && Object.keys(given).length === 0 ? await repeatable(before, ctx) : undefined;
@@ -116,6 +119,7 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
       ...known?.definition,
       ...(resource && { resource: resource.address, display_name: definition.display_name }),
       ...defined({ scope: asked.scope, issuer, redirect_uri: redirectUri }),
+      ...(Object.keys(set).length > 0 && { set }),
     },
     protected: resource,
     step_up: resource && stepUp(resource, before),

@@ -53,7 +53,8 @@ async function* registered(plan: Plan, as: AuthorizationServer, ctx: Context): F
   const lock = yield* lookUntil(async () => ctx.store.registrationLock(as.issuer), who, ctx, PATIENCE);
   try {
     const kept = await ctx.store.registered(as.issuer);
-    const still = kept && !isOut(kept, ctx.now()) ? yield* stillThere(kept, ctx) : undefined;
+    const fits = kept && !isOut(kept, ctx.now()) && (kept.token_endpoint ?? as.token_endpoint) === as.token_endpoint;
+    const still = fits ? yield* stillThere(kept, ctx) : undefined;
     return identityOf(still ?? (yield* register(plan, as, ctx)), plan, ctx);
   } finally {
     lock.release();
@@ -187,7 +188,12 @@ async function eased(response: Response): Promise<Response> {
 const METHODS: ReadonlySet<unknown> = new Set<AuthMethod>(["none", "client_secret_basic", "client_secret_post"]);
 
 /** What the server made of it, which may be other than what was asked for (RFC 7591 §3.2.1). */
-function keptOf(answer: Answer, { issuer }: AuthorizationServer, redirect_uri: string, ctx: Context): Registered {
+function keptOf(
+  answer: Answer,
+  { issuer, token_endpoint }: AuthorizationServer,
+  redirect_uri: string,
+  ctx: Context,
+): Registered {
   const { client_id, registration_client_uri, registration_access_token, redirect_uris = [redirect_uri] } = answer;
   const client_secret = typeof answer["client_secret"] === "string" ? answer["client_secret"] : undefined;
   const fallback = client_secret === undefined ? "none" : "client_secret_basic";
@@ -209,6 +215,7 @@ function keptOf(answer: Answer, { issuer }: AuthorizationServer, redirect_uri: s
     redirect_uri,
     registered_at: ctx.now().toISOString(),
     ...defined({
+      token_endpoint,
       registration_client_uri: uri,
       secret_expires_at: typeof ends === "number" && ends > 0 ? new Date(ends * 1000).toISOString() : undefined,
     }),

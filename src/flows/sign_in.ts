@@ -194,6 +194,7 @@ async function waysIn(plan: Plan, client: PlannedClient, as: AuthorizationServer
   const lacking: string[] = [];
   for (const flow of names) {
     const grant = await grantFlows[flow]();
+    if (asked === "auto" && !grant.attended && able.length > 0) continue; // it would win before anybody could act
     const secretLess = definition.grants_needing_secret?.includes(flow) && isPublic(client);
     const lack = grant.lacks(as) ?? (secretLess && asked === "auto" ? "wants a client secret for it" : undefined);
     if (lack === undefined) able.push({ flow, grant });

@@ -2,25 +2,10 @@
 import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Definition } from "../providers/definition.ts";
-import { builtIn } from "../providers/lookup.ts";
-import { covers, isAddress, nameOf } from "../providers/resource.ts";
+import { covers } from "../providers/resource.ts";
 import type { ConnectionView, LearnedView } from "../store/record.ts";
 import { challengeIn, type Protected, union } from "./challenge.ts";
 import type { Asked, Plan } from "./plan.ts";
-
-/** An address says what is to be known of it; what else has its name is not it. */
-export function knownAs(target: string, learned: LearnedView | undefined): LearnedView | undefined {
-  if (!isAddress(target)) return learned;
-  const provider = nameOf(target);
-  const taken = builtIn(provider) ?? learned?.definition;
-  if (taken && taken.resource !== target) {
-    throw new Failure("config", `${target} would be called ${provider}, and that is another provider.`, {
-      hint: "Forget that one first, or sign in to this one by its issuer under a name of your own.",
-    });
-  }
-  const definition = { ...learned?.definition, name: provider, display_name: target, resource: target };
-  return { v: 1, provider, ...learned, definition };
-}
 
 /** Undefined where the provider is no protected resource. Throws `usage`. */
 export function protectedOf(

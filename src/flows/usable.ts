@@ -87,8 +87,8 @@ export const whatNext = ({ target, connection, standard }: Named) => ({
 
 async function nothingStored({ target, connection, standard }: Named, ctx: Context): Promise<Failure> {
   if (!isAddress(target)) {
-    const { definitionOf } = await import("../providers/lookup.ts");
-    definitionOf(target, await ctx.store.learned(target)); // throws not_found
+    const { mustBeKnown } = await import("../providers/lookup.ts");
+    await mustBeKnown(target, ctx); // throws not_found
   }
   return new Failure("auth_required", `Nobody is signed in to ${whose(target, connection)}.`, {
     hint: `Sign in first: ${loginCommand(target, connection, standard)}`,

@@ -78,6 +78,22 @@ const SessionView = lazily(() =>
   }),
 );
 
+/** What a check has found. */
+const Finding = lazily(() =>
+  z.object({
+    check: z.string(),
+    state: z.enum(["ok", "warning", "failed", "skipped"]),
+    message: text(1200),
+    /** The command that mends it, for a shell. */
+    fix: z.optional(text(4000)),
+    /** What it is about, where that is one thing: a path, an issuer, a session, a field of a definition. */
+    subject: z.optional(text(1200)),
+  }),
+);
+
+/** Where a definition comes from: a login taught what is `learned`. */
+const DefinitionSource = z.enum(["built_in", "user", "learned"]);
+
 const Option = lazily(() =>
   z.object({
     name: z.string(),
@@ -243,17 +259,46 @@ export const outcomes = {
     z.object({
       /** No check has failed. */
       healthy: z.boolean(),
-      checks: z.array(
+      checks: z.array(Finding()),
+    }),
+  ),
+  providers: lazily(() =>
+    z.object({
+      providers: z.array(
         z.object({
-          check: z.string(),
-          state: z.enum(["ok", "warning", "failed", "skipped"]),
-          message: text(1200),
-          /** The command that mends it, for a shell. */
-          fix: z.optional(text(4000)),
-          /** What it is about, where that is one thing: a path, an issuer, a session. */
-          subject: z.optional(text(1200)),
+          name: text(),
+          display_name: text(),
+          /** What it gives out. */
+          kinds: z.array(z.enum(["oauth", "api_key"])),
+          source: DefinitionSource,
+          /** A built-in one of this name is not used. */
+          overrides: z.optional(z.literal(true)),
+          /** What `login --set` has to say, or may. */
+          variables: z.optional(z.array(text())),
+          docs: z.optional(text(2400)),
+          /** Why a definition that is there cannot be used. */
+          problem: z.optional(text(1200)),
         }),
       ),
+    }),
+  ),
+  provider: lazily(() =>
+    z.object({
+      name: text(),
+      /** Of what counts from now on; absent: nothing is known of it any more. */
+      source: z.optional(DefinitionSource),
+      overrides: z.optional(z.literal(true)),
+      /** The file that a definition of the user's own is in. */
+      path: z.optional(text(4096)),
+      definition: z.optional(z.record(z.string(), z.unknown())),
+    }),
+  ),
+  provider_check: lazily(() =>
+    z.object({
+      provider: text(),
+      /** No check has failed. */
+      sound: z.boolean(),
+      checks: z.array(Finding()),
     }),
   ),
   connections: lazily(() => z.object({ connections: z.array(z.object(inList())) })),

@@ -2,12 +2,16 @@
  * What authline knows of a provider: one data file each under `catalogue/`, or one that a user adds.
  *
  * Rules: endpoints bear their RFC 8414 names; what a provider does differently is said by data, or by the name of one
- * small adapter in `flows/quirks.ts`; a field that is not declared here is an error, and never ignored.
+ * small adapter in `flows/quirks.ts`; a field that is not declared here is an error, and never ignored; each says what it is,
+ * because the schema is published.
  */
 import * as z from "zod/mini";
 import { grantFlows } from "../flows/index.ts";
 import { lazily } from "../protocol/shapes.ts";
 import { isSecureUrl } from "./url.ts";
+
+/** A field that may be left out. */
+const field = <T extends z.ZodMiniType>(about: string, type: T) => z.optional(type).check(z.describe(about));
 
 const Url = lazily(() => z.string().check(z.refine(isSecureUrl, "not an https address")));
 const Text = lazily(() => z.string().check(z.minLength(1), z.maxLength(300)));
@@ -30,32 +34,42 @@ export const Quirks = lazily(() => z.optional(z.array(z.enum(quirks))));
 
 export type Grant = keyof typeof grantFlows;
 export const grants = Object.keys(grantFlows) as [Grant, ...Grant[]];
+const Grants = lazily(() => z.array(z.enum(grants)));
 
 /** How a client proves who it is. Source: RFC 7591 §2. */
 export const authMethods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"] as const;
 
-/** A host, or with a leading dot every host under a domain. Anchored by construction: there is no pattern. */
-const Host = lazily(() => z.string().check(z.regex(/^\.?[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?$/)));
-
-/** The header that a credential goes in: `<name>: <prefix><credential>`. */
-export const Header = lazily(() =>
-  z.strictObject({
-    name: z.string().check(z.regex(/^[A-Za-z0-9-]+$/)),
-    /** Nothing, where it is absent. */
-    prefix: z.optional(z.string().check(z.regex(/^[\x20-\x7e]*$/))),
-  }),
+/**
+ * A host, or with a leading dot every host under a domain; `{variables}` may stand in it. Anchored by construction: there is
+ * no pattern.
+ */
+const Host = lazily(() =>
+  z.string().check(z.regex(/^\.?(?:[a-z0-9-]|\{[a-z_]+\})+(?:\.(?:[a-z0-9-]|\{[a-z_]+\})+)*(?::\d+)?$/)),
 );
 
-/** What a whole value looks like: a regular expression that is anchored at both ends. */
-const Pattern = lazily(() => z.string().check(z.regex(/^\^.*\$$/), z.refine(isExpression, "not a regular expression")));
+/** Anchored at both ends. */
+const Pattern = lazily(() =>
+  z.string().check(z.regex(/^\^.*\$$/), z.maxLength(500), z.refine(compiles, "not a regular expression")),
+);
 
-function isExpression(text: string): boolean {
+function compiles(pattern: string): boolean {
   try {
-    return Boolean(new RegExp(text));
+    return new RegExp(pattern) instanceof RegExp;
   } catch {
     return false;
   }
 }
+
+/** The header that a credential goes in: `<name>: <prefix><credential>`. */
+export const Header = lazily(() =>
+  z.strictObject({
+    name: z.string().check(z.regex(/^[A-Za-z0-9-]+$/), z.describe("The header's name.")),
+    prefix: field(
+      "What stands in it before the credential, with the space if there is one; nothing, where it is absent.",
+      z.string().check(z.regex(/^[\x20-\x7e]*$/)),
+    ),
+  }),
+);
 
 /** A field of a JSON answer; a dot leads into an object, as in `data.username`. */
 const Field = lazily(() => z.string().check(z.regex(/^[A-Za-z0-9_$-]+(\.[A-Za-z0-9_$-]+)*$/)));
@@ -63,112 +77,119 @@ const Field = lazily(() => z.string().check(z.regex(/^[A-Za-z0-9_$-]+(\.[A-Za-z0
 /** A harmless request that says whose a credential is: the endpoint, and the field of its JSON answer that holds the name. */
 const Lookup = lazily(() =>
   z.strictObject({
-    endpoint: Url(),
-    field: z.optional(Field()),
-    /** GET where it is absent. */
-    method: z.optional(z.enum(["GET", "POST"])),
-    /** Headers that the API insists on, such as its version. */
-    headers: z.optional(Params()),
-    /** With POST: the JSON to send; a GraphQL query, say. */
-    body: z.optional(z.string()),
+    endpoint: Url().check(z.describe("Where it is sent.")),
+    field: field("The field of the JSON answer that holds the name; a dot leads into an object.", Field()),
+    method: field("GET where it is absent.", z.enum(["GET", "POST"])),
+    headers: field("Headers that the API insists on, such as its version.", Params()),
+    body: field("With POST: the JSON to send; a GraphQL query, say.", z.string()),
   }),
 );
 
-/** RFC 8414 §2, RFC 7009, 7662, 8628, 9126, OIDC Core, CIBA Core. */
 const Endpoints = lazily(() =>
   z.strictObject({
-    authorization_endpoint: z.optional(Url()),
-    token_endpoint: z.optional(Url()),
-    device_authorization_endpoint: z.optional(Url()),
-    registration_endpoint: z.optional(Url()),
-    revocation_endpoint: z.optional(Url()),
-    introspection_endpoint: z.optional(Url()),
-    pushed_authorization_request_endpoint: z.optional(Url()),
-    backchannel_authentication_endpoint: z.optional(Url()),
-    userinfo_endpoint: z.optional(Url()),
-    end_session_endpoint: z.optional(Url()),
-    jwks_uri: z.optional(Url()),
+    authorization_endpoint: field("RFC 6749 §3.1.", Url()),
+    token_endpoint: field("RFC 6749 §3.2.", Url()),
+    device_authorization_endpoint: field("RFC 8628 §3.1.", Url()),
+    registration_endpoint: field("RFC 7591 §3.", Url()),
+    revocation_endpoint: field("RFC 7009 §2.", Url()),
+    introspection_endpoint: field("RFC 7662 §2.", Url()),
+    pushed_authorization_request_endpoint: field("RFC 9126 §2.", Url()),
+    backchannel_authentication_endpoint: field("OpenID Connect CIBA Core §7.", Url()),
+    userinfo_endpoint: field("OpenID Connect Core §5.3.", Url()),
+    end_session_endpoint: field("OpenID Connect RP-Initiated Logout §2.", Url()),
+    jwks_uri: field("RFC 8414 §2: the keys that ID tokens are signed with.", Url()),
   }),
 );
 
 /** How a person gets a key, and how a program uses it. */
 const ApiKey = lazily(() =>
   z.strictObject({
-    header: z.optional(Header()),
-    /** What a whole key looks like. */
-    pattern: z.optional(Pattern()),
-    /** One sentence on which of the provider's keys is meant. */
-    hint: z.optional(Text()),
-    /** Where a person creates one. */
-    create_url: z.optional(Url()),
-    /** The request that a key is tried with. */
-    verify: z.optional(Lookup()),
+    header: field("The header that a key goes in, where it is not that of `api`.", Header()),
+    pattern: field("What a whole key looks like: a regular expression, anchored at both ends.", Pattern()),
+    hint: field("One sentence on which of the provider's keys is meant.", Text()),
+    create_url: field("Where a person creates one.", Url()),
+    verify: field("The request that a key is tried with.", Lookup()),
   }),
 );
 
-/** What has to be filled in: `{domain}` in the issuer and in addresses. */
 const Variable = lazily(() =>
   z.strictObject({
-    summary: Text(),
-    example: Text(),
-    /** Used where none is given. */
-    default: z.optional(Text()),
-    /** What a value looks like. Absent: a host name or one word of it. */
-    pattern: z.optional(Pattern()),
+    summary: Text().check(z.describe("What it is, for a person.")),
+    example: Text().check(z.describe("A value as people have it.")),
+    default: field("Used where none is given.", Text()),
+    pattern: field(
+      "What a value looks like, anchored at both ends. Absent: a host name or one word of it, and a port if need be.",
+      Pattern(),
+    ),
+  }),
+);
+
+const EnvNames = lazily(() => z.array(z.string().check(z.regex(/^[A-Z][A-Z0-9_]*$/))));
+
+const Api = lazily(() =>
+  z.strictObject({
+    hosts: z.array(Host()).check(z.describe("Hosts; with a leading dot, every host under a domain.")),
+    header: field("Absent: `Authorization: Bearer <credential>`.", Header()),
+  }),
+);
+
+const Environment = lazily(() =>
+  z.strictObject({
+    access_token: field("Those that hold an access token.", EnvNames()),
+    api_key: field("Those that hold an API key.", EnvNames()),
   }),
 );
 
 export const Definition = lazily(() =>
   z.strictObject({
-    name: z.string(),
-    display_name: Text(),
-    /** Where the provider documents its OAuth, or its keys. */
-    docs: z.optional(Url()),
-    /** Where each fact was read, if not all in `docs`. */
-    sources: z.optional(z.array(Url())),
-    issuer: z.optional(Url()),
-    /** The protected resource that the provider is, where that says whose tokens it takes: an MCP server. Source: RFC 9728. */
-    resource: z.optional(Url()),
-    /** False where the issuer's own metadata cannot be used. */
-    discovery: z.optional(z.boolean()),
-    /** Endpoints that the metadata leaves out; all of them, where there is no discovery. */
-    endpoints: z.optional(Endpoints()),
-    variables: z.optional(z.record(z.string().check(z.regex(/^[a-z_]+$/)), Variable())),
-    /** What the provider offers, preferred first; absent: what its metadata says. */
-    grants: z.optional(z.array(z.enum(grants))),
-    /** Grants that the provider refuses to clients without a secret. */
-    grants_needing_secret: z.optional(z.array(z.enum(grants))),
-    token_endpoint_auth_method: z.optional(z.enum(authMethods)),
-    /** The provider's APIs take only tokens that are bound to a key. Source: RFC 9449 §5.2. */
-    dpop_bound_access_tokens: z.optional(z.boolean()),
-    /** Asked for when `--scope` is not given; as long as that may be. */
-    scope: z.optional(z.string().check(z.minLength(1), z.maxLength(2000))),
-    /** What may be asked for, each with a phrase that says what it is for. */
-    scopes: z.optional(z.record(Text(), Text())),
-    /** Extra parameters of the authorization request. */
-    authorization_params: z.optional(Params()),
-    /** Extra parameters of every request to the token endpoint. */
-    token_params: z.optional(Params()),
-    /**
-     * The redirect URI that people are told to register: its host (`localhost` or 127.0.0.1), its path, and a port where
-     * the provider wants a fixed one. The default is http://127.0.0.1/callback on any port.
-     */
-    redirect_uri: z.optional(Url()),
-    /** How to name the account when no ID token does. */
-    account: z.optional(Lookup()),
-    /** Where the credential may be sent, and the header that it goes in; absent: `Authorization: Bearer`. */
-    api: z.optional(z.strictObject({ hosts: z.array(Host()), header: z.optional(Header()) })),
-    /** The variables that tools of this provider read its credential from, the commonest first. */
-    environment: z.optional(
-      z.strictObject({
-        access_token: z.optional(z.array(z.string().check(z.regex(/^[A-Z][A-Z0-9_]*$/)))),
-        api_key: z.optional(z.array(z.string().check(z.regex(/^[A-Z][A-Z0-9_]*$/)))),
-      }),
+    name: z.string().check(z.describe("What it is called on a command line.")),
+    display_name: Text().check(z.describe("What people call it.")),
+    docs: field("Where the provider documents its OAuth, or its keys.", Url()),
+    sources: field("Where each fact was read, if not all in `docs`.", z.array(Url())),
+    issuer: field("The authorization server, exactly as its metadata names it.", Url()),
+    resource: field(
+      "The protected resource that the provider is, where that says whose tokens it takes: an MCP server (RFC 9728).",
+      Url(),
     ),
-    api_key: z.optional(ApiKey()),
-    /** Where a person creates a client ID. */
-    client_registration: z.optional(Url()),
-    quirks: Quirks(),
+    discovery: field("False where the issuer's own metadata cannot be used.", z.boolean()),
+    endpoints: field(
+      "Endpoints that the metadata leaves out; all of them, where there is no discovery. Named as in RFC 8414 §2.",
+      Endpoints(),
+    ),
+    variables: field(
+      "What has to be filled in, by name: `{domain}` in the issuer, in addresses and in hosts.",
+      z.record(z.string().check(z.regex(/^[a-z_]+$/)), Variable()),
+    ),
+    grants: field("What the provider offers, preferred first. Absent: what its metadata says.", Grants()),
+    grants_needing_secret: field("Grants that the provider refuses to clients without a secret.", Grants()),
+    token_endpoint_auth_method: field(
+      "How a client with a secret proves who it is (RFC 7591 §2).",
+      z.enum(authMethods),
+    ),
+    dpop_bound_access_tokens: field(
+      "The provider's APIs take only tokens that are bound to a key (RFC 9449 §5.2).",
+      z.boolean(),
+    ),
+    scope: field(
+      "Asked for when `--scope` is not given; as long as that may be.",
+      z.string().check(z.minLength(1), z.maxLength(2000)),
+    ),
+    scopes: field("What may be asked for, each with a phrase that says what it is for.", z.record(Text(), Text())),
+    authorization_params: field("Extra parameters of the authorization request.", Params()),
+    token_params: field("Extra parameters of every request to the token endpoint.", Params()),
+    redirect_uri: field(
+      "The redirect URI that people are told to register: its host (`localhost` or 127.0.0.1), its path, and a port where the provider wants a fixed one. Absent: http://127.0.0.1/callback on any port.",
+      Url(),
+    ),
+    account: field("How to name the account when no ID token does.", Lookup()),
+    api: field("Where the credential may be sent, and the header that it goes in.", Api()),
+    environment: field(
+      "The variables that tools of this provider read its credential from, the commonest first.",
+      Environment(),
+    ),
+    api_key: field("Keys that people create by hand: how to get one, and how to use it.", ApiKey()),
+    client_registration: field("Where a person creates a client ID.", Url()),
+    quirks: Quirks().check(z.describe("What the provider does against the RFCs, each by the name of its adapter.")),
   }),
 );
 export type Definition = z.infer<ReturnType<typeof Definition>>;

@@ -13,7 +13,14 @@ import type { DataOf, Kind } from "../protocol/data.ts";
 import type { PhaseEvent, Result } from "../protocol/event.ts";
 import type { Transition } from "../protocol/machine.ts";
 import { authUrlWords, deviceCodeWords } from "./human/challenge.ts";
-import { auditWords, checksWords, connectionsWords, sessionsWords, statusWords } from "./human/lists.ts";
+import {
+  auditWords,
+  checksWords,
+  connectionsWords,
+  providersWords,
+  sessionsWords,
+  statusWords,
+} from "./human/lists.ts";
 import { dim, green, type Look, red, WIPE, yellow } from "./human/look.ts";
 import { cut } from "./human/width.ts";
 
@@ -77,7 +84,7 @@ function resultWords(event: Result, kind: Kind, look: Look): string {
 }
 
 /** Whose data shows what is in the warnings too. */
-const SAYS_ALL: ReadonlySet<Kind> = new Set(["doctor", "import"]);
+const SAYS_ALL: ReadonlySet<Kind> = new Set(["doctor", "import", "provider_check"]);
 
 /** What was done, where nothing was asked: with --quiet the exit code says it. */
 const DEEDS: ReadonlySet<Kind> = new Set(["login", "import", "logout", "connection", "rekey"]);
@@ -104,6 +111,10 @@ const dataWords: Words = {
   session: (session, { message, time }, look) => [...sessionsWords([session], time, look), message],
   audit: ({ entries }, { message, time }, look) => [...auditWords(entries, time, look), message],
   doctor: ({ checks }, { message }, look) => [...checksWords(checks, look), message],
+  providers: ({ providers }, { message }, look) => [...providersWords(providers, look), message],
+  provider: ({ definition }, { message }, { reveal }) =>
+    definition && reveal ? [JSON.stringify(definition, undefined, 2), "", message] : [message],
+  provider_check: ({ checks }, { message }, look) => [...checksWords(checks, look), message],
   config: ({ entries }, { message }) => [...entries.map(settingWords), message],
   completion: ({ script, path }, { message }, { reveal }) =>
     path === undefined && reveal ? [script.trimEnd()] : [message],

@@ -14,7 +14,8 @@ import type { Identity } from "../flows/registration.ts";
 import { type Code, Failure } from "../protocol/failure.ts";
 import { lazily, timestamp } from "../protocol/shapes.ts";
 import { Definition, grants } from "../providers/definition.ts";
-import { ClientView, ConnectionView } from "../store/record.ts";
+import { isSameServer } from "../providers/server.ts";
+import { ClientView, ConnectionView, Taught } from "../store/record.ts";
 
 /** 128 random bits and more: nobody guesses one. */
 export const SESSION_ID = /^sess_[A-Za-z0-9_-]{22}$/;
@@ -32,7 +33,7 @@ const Asked = lazily(() =>
     scope: z.optional(z.string()),
     redirect_uri: z.string(),
     browser: z.enum(["auto", "always", "never"]),
-    taught: z.partial(Definition()),
+    taught: Taught(),
     extras: z.optional(Extras()),
     protected: z.optional(Protected()),
     step_up: ConnectionView().shape.step_up,
@@ -187,7 +188,7 @@ export const isSame = ({ asked, ...session }: SessionClear, plan: Plan): boolean
   isDeepStrictEqual(asked.extras ?? {}, plan.extras) &&
   isDeepStrictEqual(asked.protected, plan.protected) &&
   isDeepStrictEqual(asked.inputs ?? {}, plan.inputs.said) &&
-  asked.definition.issuer === plan.definition.issuer;
+  isSameServer(asked.definition, plan.definition);
 
 export const isOpen = ({ state, expires_at }: SessionClear, now: Date): boolean =>
   state === "pending" && Date.parse(expires_at) > now.getTime();

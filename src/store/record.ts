@@ -118,12 +118,19 @@ export const ConnectionSecrets = lazily(() =>
 );
 export type Connection = ConnectionView & { secrets: z.infer<ReturnType<typeof ConnectionSecrets>> };
 
+/** What is to be remembered of a provider's definition; `set`: what stands for its variables. */
+export const Taught = lazily(() =>
+  z.extend(z.partial(Definition()), { set: z.optional(z.record(z.string(), z.string())) }),
+);
+
 /** What the last login of a provider taught: how to reach it by name alone. */
 export const LearnedView = lazily(() =>
   z.object({
     v: z.literal(1),
     provider: Name(),
-    definition: z.partial(Definition()),
+    definition: Taught(),
+    /** Where it was learned, as `serverOf` names it: the only server that it is for. */
+    server: z.optional(z.string()),
     client: z.optional(z.partial(ClientView())),
   }),
 );
@@ -140,6 +147,8 @@ export const RegisteredView = lazily(() =>
     issuer: z.string(),
     client_id: z.string(),
     token_endpoint_auth_method: AuthMethod,
+    /** Where the issuer took it then: nobody else gets it, whoever says to be this issuer. */
+    token_endpoint: z.optional(z.string()),
     /** With the port that was registered. */
     redirect_uri: z.string(),
     registration_client_uri: z.optional(z.string()),

@@ -7,6 +7,7 @@ import { basename } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Definition } from "../../src/providers/definition.ts";
 import { tokenVariable } from "../../src/providers/environment.ts";
+import { STANDARD_PATTERN } from "../../src/providers/template.ts";
 
 const CATALOGUE = new URL("../../src/providers/catalogue/", import.meta.url);
 const files = readdirSync(CATALOGUE).sort();
@@ -45,17 +46,12 @@ function variablesIn({ variables: _, quirks, ...rest }: Definition): Set<string>
   return used;
 }
 
-/** An address as it is once with the defaults and once with the examples. */
-const filled = (address: string, { variables = {} }: Definition) =>
-  (["default", "example"] as const).map(
-    (first) =>
-      new URL(
-        address.replace(
-          /\{([a-z_]+)\}/g,
-          (_, name: string) => variables[name]?.[first] ?? variables[name]?.example ?? "",
-        ),
-      ),
+/** A text as it is once with the defaults and once with the examples. */
+const put = (text: string, { variables = {} }: Definition) =>
+  (["default", "example"] as const).map((first) =>
+    text.replace(/\{([a-z_]+)\}/g, (_, name: string) => variables[name]?.[first] ?? variables[name]?.example ?? ""),
   );
+const addresses = (address: string, definition: Definition) => put(address, definition).map((each) => new URL(each));
 
 const isUnder = (host: string, hosts: string[]) =>
   hosts.some((allowed) => (allowed.startsWith(".") ? host.endsWith(allowed) : host === allowed));
@@ -123,9 +119,10 @@ describe("a file of the catalogue", () => {
 describe("where a credential may go", () => {
   test.each(having(({ api }) => api))(
     "%s names whole hosts: none is a mere suffix that strangers share",
-    (_, { api }) => {
-      for (const host of api?.hosts ?? []) expect(host).toMatch(/^\.?[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?$/);
-      expect(api?.hosts).not.toEqual([]);
+    (_, definition) => {
+      for (const host of definition.api?.hosts ?? [])
+        for (const whole of put(host, definition)) expect(whole).toMatch(/^\.?[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?$/);
+      expect(definition.api?.hosts).not.toEqual([]);
     },
   );
 
@@ -140,8 +137,11 @@ describe("where a credential may go", () => {
     "%s shows a credential to its own API alone when it asks whose it is",
     (_, definition) => {
       for (const { endpoint } of lookups(definition))
-        for (const { host } of filled(endpoint, definition))
-          expect(definition.api?.hosts ?? []).toSatisfy((hosts: string[]) => isUnder(host, hosts), host);
+        for (const [index, { host }] of addresses(endpoint, definition).entries())
+          expect(definition.api?.hosts.map((each) => put(each, definition)[index] ?? "") ?? []).toSatisfy(
+            (hosts: string[]) => isUnder(host, hosts),
+            host,
+          );
     },
   );
 
@@ -164,7 +164,7 @@ describe("what a person is asked for", () => {
   test.each(having(({ variables }) => variables))(
     "%s gives examples and defaults that its own patterns take",
     (_, { variables = {} }) => {
-      for (const { example, default: standard = example, pattern = "^[A-Za-z0-9.-]+$" } of Object.values(variables))
+      for (const { example, default: standard = example, pattern = STANDARD_PATTERN } of Object.values(variables))
         for (const value of [example, standard]) expect(value).toMatch(new RegExp(pattern));
     },
   );

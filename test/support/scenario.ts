@@ -116,6 +116,8 @@ export const Scenario = z.strictObject({
   /** Records before; only what differs from a device login at the server that ended well. */
   stored: z.optional(z.array(z.union([Unreadable, Values]))),
   learned: z.optional(z.array(Values)),
+  /** What somebody has added to the catalogue. */
+  definitions: z.optional(z.array(z.looseObject({ name: z.string() }))),
   /** The connections of acme whose refresh was cut off before: the answer to it may be lost. */
   cut_off: z.optional(z.array(z.string())),
   exchanges: z.optional(z.array(z.union([Common, Exchange]))),

@@ -8,7 +8,7 @@
  * - A person only knows what the stream told: `told()` is given each event, and the callback's `{state}` comes from it.
  */
 import { createHash } from "node:crypto";
-import { mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -20,6 +20,7 @@ import { newHolds } from "../../src/holds.ts";
 import type { PhaseEvent } from "../../src/protocol/event.ts";
 import { Failure } from "../../src/protocol/failure.ts";
 import { sessionsAt } from "../../src/sessions/sessions.ts";
+import { definitionsAt } from "../../src/store/definitions.ts";
 import { keysAt } from "../../src/store/keys.ts";
 import type { Connection, Learned, Refreshing, Registered } from "../../src/store/record.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -152,10 +153,15 @@ export function scripted(scenario: Scenario): Script {
     isInUse: () => false,
     now: () => new Date(timeline.now()),
   });
+  for (const definition of scenario.definitions ?? []) {
+    mkdirSync(join(home, "definitions"), { recursive: true, mode: 0o700 });
+    writeFileSync(join(home, "definitions", `${definition.name}.json`), JSON.stringify(definition), { mode: 0o600 });
+  }
   const context: Context = {
     signal,
     holds: newHolds(),
     config: { path: "config.json", read: () => ({}), set: async () => {} },
+    definitions: { ...definitionsAt(home, { take: () => lock }), path: (name) => `definitions/${name}.json` },
     store,
     keys,
     audit: auditAt(home, { take: () => lock }, () => ({ pid: 2, ppid: 1, host: "here" })),
@@ -192,6 +198,7 @@ export function scripted(scenario: Scenario): Script {
     stdin: async () => scenario.stdin ?? "",
     bytes: () => Readable.from([Buffer.from(scenario.stdin ?? "")]),
     pass() {},
+    edit: async () => false,
     async execute(command) {
       const output = execute[command];
       if (output === undefined) wrong.push(`the command ${command} was not expected`);

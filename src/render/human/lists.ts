@@ -1,5 +1,5 @@
 /**
- * Connections, sessions, checks and the audit log: tables on a screen, elsewhere one plain line each, with exact times, for
+ * Connections, sessions, providers, checks and the audit log: tables on a screen, elsewhere one plain line each, with exact times, for
  * grep and for logs.
  */
 import { type AuditEntry, sentence } from "../../protocol/audit.ts";
@@ -13,6 +13,7 @@ type Status = DataOf<"status">["connections"][number];
 type Listed = DataOf<"connections">["connections"][number];
 type Session = DataOf<"session">;
 type Check = DataOf<"doctor">["checks"][number];
+type Provider = DataOf<"providers">["providers"][number];
 
 const fullName = ({ provider, connection }: Whose) => `${connection}@${provider}`;
 const shortName = (whose: Whose) => (whose.connection === "default" ? whose.provider : fullName(whose));
@@ -98,6 +99,32 @@ export function checksWords(checks: Check[], look: Look): string[] {
     }),
   );
   return listed(["check", "state", "found"], rows, look);
+}
+
+const KINDS: Record<Provider["kinds"][number], string> = { oauth: "OAuth", api_key: "API key" };
+
+export function providersWords(providers: Provider[], look: Look): string[] {
+  const said = (each: Provider) => ({
+    kinds: facts(...each.kinds.map((kind) => KINDS[kind])),
+    whence: facts(
+      each.source === "user" && (each.overrides ? "yours, instead of the built-in one" : "yours"),
+      each.source === "learned" && "from a login",
+      each.problem && "cannot be used",
+    ),
+    set: each.variables && `--set ${each.variables.join(", ")}`,
+  });
+  if (!look.terminal) {
+    return providers.map((each) => {
+      const { kinds, whence, set } = said(each);
+      return `${each.name}: ${facts(each.display_name, kinds, set, whence)}`;
+    });
+  }
+  const rows = providers.map((each): Row => {
+    const { kinds, whence, set } = said(each);
+    const paint = each.problem ? red : yellow;
+    return { cells: [each.name, each.display_name, kinds, set, whence ? { text: whence, paint } : undefined] };
+  });
+  return listed(["provider", "what", "gives out", "asks for", "from"], rows, look);
 }
 
 export function auditWords(entries: AuditEntry[], now: string, look: Look): string[] {
