@@ -5,6 +5,8 @@
  * What `token` would pay for and never use is left out: conf brings a JSON Schema validator that only runs when a schema
  * is given (none is), and yargs measures strings in a way that only matters for text beyond ASCII (there is none). conf's
  * writer also catches signals, and sends them again: that would cut off the tidying up that main.ts gives a flow time for.
+ * And both assert what they know: node:assert asks for the colours of the terminal when it is loaded, and Node then warns of
+ * a FORCE_COLOR beside a NO_COLOR.
  */
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { defineConfig, type Plugin } from "rolldown";
@@ -19,6 +21,8 @@ const NOT_NEEDED: Record<string, string> = {
   semver: "export default {};",
   "when-exit": "export default () => () => {};",
   "string-width": "export default (text) => text.length;",
+  "node:assert": "export default { deepEqual() {} };",
+  assert: "export const strictEqual = () => {}, notStrictEqual = () => {};",
 };
 
 const leaveOut: Plugin = {

@@ -1,6 +1,6 @@
 /** What to run next, as commands of ours: for `next_actions`, and for the hints that say the same in words. */
 import type { Context } from "./context.ts";
-import { type Code, Failure, type NextAction } from "./protocol/failure.ts";
+import { type Code, Failure, type NextAction, type Warning } from "./protocol/failure.ts";
 
 /** The arguments that name a connection, for an argv of ours. `standard`: the one that is meant where none is named. */
 export const naming = (provider: string, connection: string, standard = "default") =>
@@ -21,6 +21,12 @@ export async function standardOf(
     if (isNeeded || !(error instanceof Failure)) throw error;
     return "";
   }
+}
+
+/** What is said of the others where that one cannot be known; rejects what is nobody's fault but ours. */
+export function unknownStandard(error: unknown): Warning {
+  if (!(error instanceof Failure) || !["store", "config"].includes(error.code)) throw error;
+  return { code: error.code === "store" ? "unreadable" : "unfit_setting", message: error.message };
 }
 
 export const loginCommand = (provider: string, connection: string, standard?: string) =>

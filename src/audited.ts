@@ -8,6 +8,7 @@ import type { Happening } from "./audit.ts";
 import type { Context } from "./context.ts";
 import { defined } from "./defined.ts";
 import type { Flow, Outcome } from "./flow.ts";
+import { GRACE_MS, HELD_MS } from "./holds.ts";
 import type { Notice } from "./protocol/event.ts";
 import { asFailure, codes, exits, Failure, type Warning } from "./protocol/failure.ts";
 import { nameOf } from "./providers/resource.ts";
@@ -24,9 +25,8 @@ type What = Omit<Happening, "time" | "command">;
 /** The steps that change a credential, here or at the server. */
 const TOLD: ReadonlySet<string> = new Set(["refresh", "store", "revoke", "register"]);
 
-/** Less than an aborted flow is given to tidy up: one that takes longer is torn away and cannot say its end. */
-const GRACE_MS = 600;
-const HELD_MS = 4900;
+/** So much before a cancelled flow is torn away: then it cannot say its end any more. */
+const BEFORE_MS = 100;
 
 export async function* audited(flow: Flow<Outcome>, { command, args }: Call, ctx: Context): Flow<Outcome> {
   const warnings: Warning[] = [];
@@ -35,7 +35,7 @@ export async function* audited(flow: Flow<Outcome>, { command, args }: Call, ctx
   let timer: NodeJS.Timeout | undefined;
   const tearAway = () => {
     const ms = ctx.holds.why === undefined ? GRACE_MS : HELD_MS;
-    timer = setTimeout(() => void end(cancelled(ctx)), ms).unref();
+    timer = setTimeout(() => void end(cancelled(ctx)), ms - BEFORE_MS).unref();
   };
   ctx.signal.addEventListener("abort", tearAway, { once: true });
   try {

@@ -7,12 +7,12 @@
 import yargs, { type Argv } from "yargs";
 import { audited } from "./audited.ts";
 import type { Command, Options, Positional } from "./commands/command.ts";
-import { didYouMean, GLOBAL_OPTIONS, helpAction, optionHelp } from "./commands/help.ts";
+import { GLOBAL_OPTIONS, helpAction, optionHelp } from "./commands/help.ts";
 import { commands, type Entry } from "./commands/index.ts";
 import { settled } from "./config.ts";
 import { type Context, createContext, type Process } from "./context.ts";
 import type { Flow, Outcome } from "./flow.ts";
-import type { Kind } from "./protocol/data.ts";
+import type { Kind, OptionHelp } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
 import { Failure } from "./protocol/failure.ts";
 import { lazily } from "./protocol/shapes.ts";
@@ -24,6 +24,8 @@ interface Call {
   name: string;
   kind: Kind;
   challenges: boolean;
+  /** Whether it takes what somebody pastes while it waits. */
+  pastes: boolean;
   /** Who has stdout, where that is not the stream of the command: its own result does not stand there. */
   stdout?: string | undefined;
   /** --json or --no-json, where one was given. */
@@ -46,6 +48,7 @@ export function read(argv: readonly string[], contextOf: ContextOf = realContext
     name,
     kind,
     challenges: false,
+    pastes: false,
     ...flags,
     flow,
   });
@@ -60,9 +63,11 @@ export function read(argv: readonly string[], contextOf: ContextOf = realContext
   if (asksForHelp && (entry || topic === "" || isGroup(topic))) return call("help", "help", () => help(topic));
   if (!entry) return call("authline", "help", () => unknown(tokens));
   const rest = tokens.slice(entry.name.split(" ").length);
+  const kind = entry.kind === "any" ? "version" : entry.kind; // the lines that are shown again bring their own along
   return {
-    ...call(entry.name, entry.kind, (host) => invoke(entry, rest, () => contextOf(host))),
+    ...call(entry.name, kind, (host) => invoke(entry, rest, () => contextOf(host))),
     challenges: entry.challenges ?? false,
+    pastes: entry.pastes !== undefined && !rest.includes(entry.pastes.unless),
     stdout: entry.stdout,
   };
 }
@@ -120,7 +125,7 @@ async function parse(
     if (Object.hasOwn(command.options, name)) continue;
     if (isGlobal(name)) throw usage(`${dashed(name)} takes no value.`, `Write ${dashed(name)} alone.`);
     const known = [...optionHelp(command.options), ...GLOBAL_OPTIONS];
-    throw usage(`There is no option ${dashed(name)} for ${entry.name}.`, await didYouMean(name, known, "--"));
+    throw usage(`There is no option ${dashed(name)} for ${entry.name}.`, await optionMeant(name, known));
   }
   const twice = names.find((name, index) => names.indexOf(name) !== index && !command.options[name]?.repeatable);
   if (twice !== undefined) throw usage(`--${twice} was given twice.`, `Give --${twice} once.`);
@@ -162,8 +167,8 @@ async function parse(
     else if (place.required && !isFree) throw usage(`<${name}> is missing.`, exampleOf(command, place));
   }
   if (words[0] !== undefined) {
-    const known = await didYouMean(words[0], optionHelp(command.options), "--");
-    throw usage(`There is one argument too many: ${words[0]}`, known ?? exampleOf(command));
+    const meant = await optionMeant(words[0].replace(/^-+/, ""), optionHelp(command.options));
+    throw usage(`There is one argument too many: ${words[0]}`, meant ?? exampleOf(command));
   }
   return args as never;
 }
@@ -171,6 +176,11 @@ async function parse(
 /** Where a setting would do, it says how that is made. */
 const exampleOf = ({ examples }: Command, { config }: Partial<Positional> = {}) =>
   `For example: ${examples[0]}${config === undefined ? "" : `; or once for all: authline config set ${config} …`}`;
+
+async function optionMeant(name: string, known: OptionHelp[]): Promise<string | undefined> {
+  const nearest = await import("./commands/nearest.ts");
+  return nearest.optionMeant(name, known);
+}
 
 const isGlobal = (name: string) => GLOBAL_OPTIONS.some((option) => option.name === name);
 

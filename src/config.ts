@@ -46,6 +46,10 @@ export const settings = {
   ),
 } as const;
 
+export type Key = keyof typeof settings;
+export const KEYS = Object.keys(settings) as Key[];
+export const isKey = (name: string): name is Key => Object.hasOwn(settings, name);
+
 /**
  * The option for it. A provider's own default connection is more exact than the one of the configuration, and so it is the
  * store that asks the configuration: after it found no such default, and for every command.
@@ -57,7 +61,9 @@ type Settled = Pick<Option<unknown> | Positional, "env" | "config">;
 type Sources = Pick<Context, "env" | "config">;
 
 export interface Found {
+  /** As it was written; of a value in the configuration that is no text, its JSON. */
   value: string;
+  isText: boolean;
   source: "env" | "config";
   /** How it is called there. */
   name: string;
@@ -66,18 +72,39 @@ export interface Found {
 /** An empty variable is none. */
 export function find({ env, config }: Settled, ctx: Sources): Found | undefined {
   const value = env === undefined ? undefined : ctx.env(env);
-  if (env !== undefined && value) return { value, source: "env", name: env };
-  const kept = config === undefined ? undefined : ctx.config.read()[config];
+  if (env !== undefined && value) return { value, isText: true, source: "env", name: env };
+  const kept = config === undefined ? undefined : ctx.config.read().get(config);
   if (config === undefined || kept === undefined) return undefined;
-  return { value: kept, source: "config", name: `${config} in ${ctx.config.path}` };
+  const isText = typeof kept === "string";
+  const name = `${config} in ${ctx.config.path}`;
+  return { value: isText ? kept : JSON.stringify(kept), isText, source: "config", name };
+}
+
+type Taker<T> = Settled & { parse(raw: string, name: string): T };
+
+/** Throws a Failure `usage`. */
+function parsed<T>(option: Taker<T>, { value, isText, name }: Found): T {
+  if (isText) return option.parse(value, name);
+  throw new Failure("usage", `${name} is no text.`, { hint: "Every setting is a text, between quotes." });
+}
+
+/** Why it cannot be used; undefined where it can. */
+export function complaint(option: Taker<unknown>, found: Found): string | undefined {
+  try {
+    parsed(option, found);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return error.message;
+  }
 }
 
 /** What stands for an option or argument that is not given, its default aside. Throws a Failure `config`. */
-export function settled<T>(option: Settled & { parse(raw: string, name: string): T }, ctx: Sources): T | undefined {
+export function settled<T>(option: Taker<T>, ctx: Sources): T | undefined {
   const found = find(option, ctx);
   if (!found) return undefined;
   try {
-    return option.parse(found.value, found.name);
+    return parsed(option, found);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     const key = option.config ?? "";

@@ -189,10 +189,10 @@ export function createContext(host: Process, home: string): Context {
     pass: (bytes) => host.pass?.(bytes),
     async *lines(signal) {
       if (host.terminal.stdin && !(prompt && isInForeground())) return; // to read would stop the whole process group
-      const { createInterface } = await import("node:readline");
+      const { linesIn } = await import("./lines.ts");
       const input = host.stdin();
       (input as Partial<Socket>).unref?.(); // somebody may type: that alone is nothing to stay for
-      yield* createInterface({ input, signal });
+      yield* linesIn(input, signal);
     },
     async unseen() {
       const { stdin, stderr } = host.terminal;
@@ -285,7 +285,7 @@ function linkOf(path: string): string {
 }
 
 /** Whether the terminal listens to our process group, as far as can be known. */
-function isInForeground(): boolean {
+export function isInForeground(): boolean {
   const stat = statOf("self");
   // -1: there is none that could stop us.
   return stat === undefined || ["-1", stat[GROUP]].includes(stat[TERMINAL_GROUP]);

@@ -2,6 +2,12 @@
  * What must not be torn away in its middle: an answer that is on its way may hold the only token that still works. Whoever
  * cancels waits for it, though not for ever; a second signal leaves at once.
  */
+
+/** What a cancelled flow may take to tidy up before it is torn away. */
+export const GRACE_MS = 700;
+/** The same while something is held. */
+export const HELD_MS = 5000;
+
 export interface Holds {
   /** Runs to its end though the command is cancelled. `why` is what whoever waits then is told. */
   during<T>(why: string, work: () => Promise<T>): Promise<T>;

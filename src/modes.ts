@@ -33,6 +33,8 @@ export interface Flags {
   /** --json or --no-json, where one was given. */
   json?: boolean | undefined;
   quiet?: boolean | undefined;
+  /** Whether the command takes what somebody pastes. */
+  pastes?: boolean | undefined;
 }
 
 type Env = Process["env"];
@@ -62,7 +64,7 @@ export function modesOf(
         return widthIn(env) ?? (columns() || 80);
       },
       quiet: flags.quiet ?? false,
-      ask: prompt,
+      paste: prompt && (flags.pastes ?? false),
       reveal: terminal.stderr && !stream,
     },
   };

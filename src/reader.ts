@@ -152,35 +152,31 @@ const NEWLINE = 0x0a;
 /** Cuts bytes, not text: a chunk may end within a character. */
 async function* linesOf(source: StreamSource, fault: Broken): AsyncGenerator<Uint8Array, void, void> {
   const encoder = new TextEncoder();
-  let begun: Uint8Array[] = [];
+  let begun = new Uint8Array(MAX_LINE); // the chunks may be single bytes: they are kept in one piece
   let size = 0;
+  const keep = (bytes: Uint8Array) => {
+    if (size + bytes.length > begun.length) {
+      const larger = new Uint8Array(2 * (size + bytes.length));
+      larger.set(begun.subarray(0, size));
+      begun = larger;
+    }
+    begun.set(bytes, size);
+    size += bytes.length;
+  };
   for await (const chunk of chunksOf(source)) {
     const bytes = typeof chunk === "string" ? encoder.encode(chunk) : chunk;
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
-      yield joined([...begun, bytes.subarray(start, end)]);
+      const last = bytes.subarray(start, end);
+      if (size > 0) keep(last);
+      yield size > 0 ? begun.subarray(0, size) : last;
       start = end + 1;
-      begun = [];
       size = 0;
     }
-    if (start === bytes.length) continue;
-    begun.push(bytes.slice(start)); // whoever sent it may use its memory again
-    size += bytes.length - start;
+    keep(bytes.subarray(start)); // a copy: whoever sent it may use its memory again
     if (size > MAX_RESULT) throw fault("too_long", `it has more than ${MAX_RESULT} bytes`);
   }
   if (size > 0) throw fault("cut_off", "it is cut off");
-}
-
-function joined(parts: Uint8Array[]): Uint8Array {
-  const [only] = parts;
-  if (parts.length === 1 && only) return only;
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /** Not every web stream can be iterated over. */

@@ -6,17 +6,12 @@
  * must not be lost, then the result comes all the same.
  */
 import { type Flow, type Outcome, progress } from "./flow.ts";
-import { type Holds, newHolds } from "./holds.ts";
+import { GRACE_MS, HELD_MS, type Holds, newHolds } from "./holds.ts";
 import type { Kind } from "./protocol/data.ts";
 import { VERSION } from "./protocol/event.ts";
 import { asFailure, codes, Failure } from "./protocol/failure.ts";
 import { type Body, machineFor, type State, type Transition } from "./protocol/machine.ts";
 import { failed, succeeded } from "./result.ts";
-
-/** What an aborted flow may take to tidy up, in milliseconds. */
-const GRACE = 700;
-/** The same while something is held (see holds.ts). */
-const HELD = 5000;
 
 export interface StreamOptions {
   command: string;
@@ -92,7 +87,7 @@ export async function run(
       stream.say(next.value);
     }
     // The machine ended the stream, or the flow did not heed the abort: let it run its `finally`, but not for long.
-    await Promise.race([flow.return(undefined as never), patience.over, pause(GRACE)]);
+    await Promise.race([flow.return(undefined as never), patience.over, pause(GRACE_MS)]);
     return stream.abandon();
   } catch (thrown) {
     const told = thrown instanceof Failure && thrown.code === "cancelled";
@@ -122,10 +117,10 @@ function graceAfter(signal: AbortSignal, stream: Stream, holds: Holds) {
     timer = setTimeout(expire, ms, undefined);
   };
   const start = () => {
-    if (holds.why === undefined) return allow(GRACE);
-    allow(HELD);
-    holds.onIdle(() => allow(GRACE));
-    stream.say(progress("refresh", "waiting", holds.why, { remaining: HELD / 1000 }));
+    if (holds.why === undefined) return allow(GRACE_MS);
+    allow(HELD_MS);
+    holds.onIdle(() => allow(GRACE_MS));
+    stream.say(progress("refresh", "waiting", holds.why, { remaining: HELD_MS / 1000 }));
   };
   if (signal.aborted) start();
   else signal.addEventListener("abort", start, { once: true });

@@ -1,13 +1,15 @@
 /** From argv to the last line: what is run, what is shown where, and what becomes of a stdout that cannot be written. */
 import { read } from "./cli.ts";
-import type { Process } from "./context.ts";
+import { isInForeground, type Process } from "./context.ts";
 import { newHolds } from "./holds.ts";
 import { modesOf } from "./modes.ts";
 import { calm, output } from "./output.ts";
 import { codes, EXIT_READER_GONE } from "./protocol/failure.ts";
+import type { Transition } from "./protocol/machine.ts";
 import { human } from "./render/human.ts";
 import { ndjson } from "./render/ndjson.ts";
 import { openStream, run, type Stream } from "./run.ts";
+import { ticking } from "./ticking.ts";
 
 export interface Host extends Process {
   onStream(stream: Stream): void;
@@ -34,6 +36,10 @@ export async function start(host: Host): Promise<void> {
   const qr = draws ? (await import("./render/human/qr.ts")).qr : undefined;
   const words = human(Object.assign(modes.look, { qr }));
   const screen = calm(stderr);
+  const draw = (transition: Transition) => screen.write(words(transition));
+  const { live, quiet, paste } = modes.look;
+  const ticks = live && !quiet && host.terminal.stderr; // not where a variable says so: a log would grow by the second
+  const tick = ticks ? ticking({ draw, paste, isInForeground }) : () => {};
   const stream = openStream({
     command: call.name,
     kind: call.kind,
@@ -42,7 +48,9 @@ export async function start(host: Host): Promise<void> {
     now: () => new Date(),
     show(transition) {
       if (modes.stream && !call.stdout) stdout.write(ndjson(transition));
-      if (!readerGone) screen.write(words(transition));
+      if (readerGone) return;
+      draw(transition);
+      tick(transition);
     },
   });
   host.onStream(stream);

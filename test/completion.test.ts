@@ -5,7 +5,16 @@
  * asked of anybody; whatever is wrong, a shell gets nothing, and nothing is said; each script does its work in its shell.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { spawn as spawnPty } from "@lydell/node-pty";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -63,6 +72,16 @@ describe("complete", () => {
     ],
     [["config", "se"], ["set"]],
     [["--j"], ["--json"]],
+    [
+      ["help", "lo"],
+      ["login", "logout"],
+    ],
+    [
+      ["help", "config", ""],
+      ["list", "get", "set", "unset"],
+    ],
+    [["help", "login", ""], []],
+    [["help", "--j"], ["--json"]],
     [["--json", "conn"], ["connection"]],
     [["nowhere", ""], []],
     [["token", ""], PROVIDERS],
@@ -126,6 +145,7 @@ describe("complete", () => {
       expect(await values(...words, "--")).toEqual([...Object.keys(options).map((option) => `--${option}`), ...GLOBAL]);
     }
     expect(await values("complet")).toEqual(["completion"]);
+    expect(await values("help", "")).toEqual(await values(""));
   });
 
   test("says what commands and options are for", async () => {
@@ -187,6 +207,13 @@ describe("complete", () => {
       expect((data as { candidates: object[] }).candidates).not.toEqual([]);
     }
     expect(readdirSync(home, { recursive: true })).toEqual(before);
+  });
+
+  test("however many there are, all are offered", async () => {
+    for (let index = 0; index < 300; index++) put(`connections/of-the-long-names-${index}@acme.json`);
+    const { stdout, stderr, code } = await authline(["complete", "--", "token", "acme", "--connection", "of"], { home })
+      .done;
+    expect([String(stdout).split("\n").length, stderr, code]).toEqual([301, "", 0]);
   });
 
   test("its stdout is the shell's: a candidate a line, and behind a tab what it is", async () => {
@@ -261,6 +288,28 @@ describe("completion", () => {
     const failure = await end(["completion", shell, "--install"], contextOf(home, { HOME: home }));
     expect(failure).toMatchObject({ code: "store", message: `${path} is there, and authline did not write it.` });
     expect(readFileSync(path, "utf8")).toBe("# mine\n");
+  });
+
+  test.each(SHELLS)("%s: what is in the way is named, and what to do about it", async (shell) => {
+    const install = (at: string) => end(["completion", shell, "--install"], contextOf(home, { HOME: at }));
+    const { data } = await success(["completion", shell, "--install"], contextOf(home, { HOME: home }));
+    const { path } = data as { path: string };
+    rmSync(path);
+    symlinkSync("nowhere", path);
+    expect(await install(home)).toMatchObject({
+      ...{ code: "store", message: `${path} is a link that leads nowhere.` },
+      details: { hint: "Nothing was changed. Move it away and run the command again." },
+    });
+    const elsewhere = `Nothing was changed. Put the script where ${shell} finds it: authline completion ${shell}`;
+    rmSync(path);
+    mkdirSync(path);
+    expect(await install(home)).toMatchObject({
+      message: `Cannot read ${path} (EISDIR).`,
+      details: { hint: elsewhere },
+    });
+    put("a-file", "");
+    const failure = await install(join(home, "a-file"));
+    expect(failure).toMatchObject({ code: "store", details: { hint: elsewhere } });
   });
 
   test("heeds XDG_DATA_HOME and XDG_CONFIG_HOME, and needs a HOME", async () => {

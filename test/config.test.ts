@@ -4,7 +4,7 @@
  * What is protected: flag beats environment beats configuration beats default, for every option that has them; what an
  * option refuses is refused everywhere; a file that cannot be read is an error of whoever needs it, and is never overwritten.
  */
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Command, Options, Positional } from "../src/commands/command.ts";
@@ -68,6 +68,15 @@ describe("config", () => {
     expect((await run(["config", "unset", "login_timeout"])).message).toBe("login_timeout was not set.");
     expect(kept()).toEqual({ provider: "github" });
     expect((await run(["config", "get", "connection"])).message).toBe("connection is not set.");
+  });
+
+  test("a home that is somebody's directory keeps its mode", async () => {
+    chmodSync(home, 0o755);
+    await run(["config", "set", "provider", "github"]);
+    expect(statSync(home).mode & 0o777).toBe(0o755);
+    rmSync(home, { recursive: true });
+    await run(["config", "set", "provider", "github"]);
+    expect(statSync(home).mode & 0o777).toBe(0o700);
   });
 
   test("one that is not set makes no file", async () => {
@@ -172,6 +181,10 @@ const PLACES: [command: string, given: string[], name: string, key: keyof typeof
   ["token", [], "provider", "provider"],
   ["token", ["acme"], "connection", "connection"],
   ["token", ["acme"], "min-ttl", "min_ttl"],
+  ["proof", [], "provider", "provider"],
+  ["proof", ["acme"], "connection", "connection"],
+  ["whoami", [], "provider", "provider"],
+  ["whoami", ["acme"], "connection", "connection"],
   ["logout", ["acme"], "connection", "connection"],
   ["session wait", ["sess_9fJ2kQ7mX0aB4cD8eF1gHi"], "timeout", "wait_timeout"],
 ];
@@ -309,6 +322,91 @@ describe("a bad setting", () => {
   });
 });
 
+describe("what stands in config.json by hand", () => {
+  const warned = async (argv: string[], env?: Env) =>
+    ((await run(argv, env)).warnings ?? []).map(({ code, message }) => [code, message.split(" in ")[0]]);
+
+  test.each([600, null, true, ["5m"], { of: "5m" }])("a setting that is %j and no text", async (value) => {
+    await contextOf(home).store.keep(record("default"));
+    const mended = async (...argv: string[]) => {
+      write({ provider: "acme", min_ttl: value });
+      const failure = await fails(["token"]);
+      expect(failure).toMatchObject({ code: "config", message: `min_ttl in ${file()} is no text.` });
+      expect(failure.details.next_actions).toMatchObject([{ argv: ["authline", "config", "unset", "min_ttl"] }]);
+      expect((await run(["token", "--min-ttl", "1s"])).data).toMatchObject({ connection: "default" });
+      expect((await run(["token"], { AUTHLINE_MIN_TTL: "1s" })).data).toMatchObject({ connection: "default" });
+      await run(["session", "list"]);
+      expect(await warned(["config", "list"])).toEqual([["unfit_setting", "min_ttl"]]);
+      expect(await warned(["config", "get", "min_ttl"])).toEqual([["unfit_setting", "min_ttl"]]);
+      expect(await warned(["config", "get", "provider"])).toEqual([]);
+      expect(await entriesOf(["config", "get", "min_ttl"])).toMatchObject([{ value: JSON.stringify(value) }]);
+      await run(argv);
+      await run(["token"]);
+      return kept();
+    };
+    expect(await mended("config", "unset", "min_ttl")).toEqual({ provider: "acme" });
+    expect(await mended("config", "set", "min_ttl", "5m")).toEqual({ provider: "acme", min_ttl: "5m" });
+  });
+
+  test("a connection that is no text is a fault of who asks which one is meant", async () => {
+    await contextOf(home).store.keep(record("work"));
+    write({ connection: 5 });
+    expect((await run(["token", "acme", "--connection", "work"])).data).toMatchObject({ connection: "work" });
+    expect(await fails(["token", "acme"])).toMatchObject({ code: "config" });
+    expect(await warned(["status"])).toEqual([["unfit_setting", "connection"]]);
+    expect(await warned(["connection", "list"])).toEqual([["unfit_setting", "connection"]]);
+    await run(["connection", "list", "github"]);
+  });
+
+  const OTHERS =
+    '{"nested":{"a":["b"]},"__proto__":{"polluted":true},"constructor":"x","A b":1,"":null,"provider":"acme"}';
+
+  test("what is no setting stays as it is, is warned of, and can be taken away", async () => {
+    write(OTHERS);
+    const names = ["nested", "__proto__", "constructor", "A b", ""];
+    const said = (await run(["config", "list"])).warnings?.map(({ code, message }) => `${code} ${message}`);
+    expect(said).toEqual(names.map((name) => expect.stringContaining(`unknown_setting ${file()} has "${name}"`)));
+    expect(await fails(["token"])).toMatchObject({ code: "not_found" }); // acme was understood
+
+    await run(["config", "set", "browser", "never"]);
+    expect(JSON.stringify(kept())).toBe(OTHERS.replace(/}$/, ',"browser":"never"}'));
+    expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+    for (const name of names) {
+      expect((await run(["config", "unset", "--", name])).message).toBe(`${name} is not set any more.`);
+    }
+    expect(JSON.stringify(kept())).toBe('{"provider":"acme","browser":"never"}');
+    expect((await run(["config", "list"])).warnings).toEqual([]);
+    for (const name of ["__proto__", "constructor", "nested"]) {
+      expect(await fails(["config", "unset", name])).toMatchObject({ code: "usage" });
+    }
+  });
+
+  test("what is misspelt there is found, and what is not there is no setting", async () => {
+    write({ providr_name: "acme" });
+    const hintOf = async (name: string) => (await fails(["config", "unset", name])).details.hint;
+    expect(await hintOf("provider_name")).toBe("Did you mean providr_name?");
+    expect(await hintOf("browsr")).toBe("Did you mean browser?");
+    expect(await hintOf("moonlight")).toMatch(/^It is one of provider, /);
+  });
+
+  test("however much it is, it is listed", async () => {
+    const many = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`key_${index}`, "x".repeat(1000)]));
+    write({ ...many, browser: "x".repeat(5000), min_ttl: "\u001b".repeat(5000) });
+    const { code, stdout, events } = await authline(["config", "list"], { home }).done;
+    expect(checkStream(stdout, { command: "config list", exitCode: code })).toEqual([]);
+    expect(events.at(-1)?.warnings).toHaveLength(202);
+  });
+
+  test("doctor tells of what does not fit", async () => {
+    write({ browser: "firefox", min_ttl: 5, provider: "acme", connection: "work", more: 1 });
+    const { checks } = (await run(["doctor"])).data as { checks: { subject?: string; fix?: string; state: string }[] };
+    expect(checks.filter(({ subject, state }) => subject === file() && state !== "ok")).toMatchObject([
+      { state: "warning", fix: "authline config unset browser" },
+      { state: "warning", fix: "authline config unset min_ttl" },
+    ]);
+  });
+});
+
 describe("a config.json that cannot be used", () => {
   const NEEDY = [
     ["config", "list"],
@@ -318,28 +416,25 @@ describe("a config.json that cannot be used", () => {
     ["token", "acme"],
     ["login", "acme"],
   ];
-  test.each(["", "{", "[1]", '["a"]', '"text"', '{"login_timeout": 600}', '{"nested": {"a": "b"}}', "\u0000\u0001"])(
-    "%j",
-    async (content) => {
-      write(content);
-      for (const argv of NEEDY) {
-        const { code, message, details } = await fails(argv);
-        expect({ argv, code }).toEqual({ argv, code: "config" });
-        expect(message).toContain(file());
-        expect(details.hint).toContain("Nothing was changed.");
-      }
-      expect(readFileSync(file(), "utf8")).toBe(content);
-      for (const argv of [["session", "list"], ["schema"], ["audit"], ["token", "--help"]]) await run(argv);
-      const { checks } = (await run(["doctor"])).data as {
-        checks: { state: string; subject?: string }[];
-      };
-      expect(checks.filter(({ subject }) => subject === file())).toMatchObject([{ state: "failed" }]);
-    },
-  );
+  test.each(["", "{", "[]", "[1]", "null", "1", "false", '"text"', "\u0000\u0001"])("%j", async (content) => {
+    write(content);
+    for (const argv of NEEDY) {
+      const { code, message, details } = await fails(argv);
+      expect({ argv, code }).toEqual({ argv, code: "store" });
+      expect(message).toContain(file());
+      expect(details.hint).toContain("Nothing was changed.");
+    }
+    expect(readFileSync(file(), "utf8")).toBe(content);
+    for (const argv of [["session", "list"], ["schema"], ["audit"], ["token", "--help"]]) await run(argv);
+    const { checks } = (await run(["doctor"])).data as {
+      checks: { state: string; subject?: string }[];
+    };
+    expect(checks.filter(({ subject }) => subject === file())).toMatchObject([{ state: "failed" }]);
+  });
 
   test("a directory", async () => {
     mkdirSync(file());
-    for (const argv of NEEDY) expect(await fails(argv)).toMatchObject({ code: "config" });
+    for (const argv of NEEDY) expect(await fails(argv)).toMatchObject({ code: "store" });
   });
 });
 
@@ -348,7 +443,7 @@ describe("a config.json that cannot be used", () => {
 test("two at once lose nothing: who changes it waits for the lock, and reads it again", async () => {
   const ctx = contextOf(home);
   const lock = locksAt(home, ctx.surroundings.self).take("config");
-  expect(ctx.config.read()).toEqual({});
+  expect(ctx.config.read().size).toBe(0);
   const slow = success(["config", "set", "provider", "github"], ctx);
   const first = await Promise.race([
     slow.then(() => "done"),

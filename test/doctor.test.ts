@@ -331,6 +331,24 @@ describe("home", () => {
     expect(existsSync(`${home}.moved.1`)).toBe(true);
   });
 
+  test.skipIf(onWindows)("settings alone, damaged, are moved aside where they are ours, and nowhere else", async () => {
+    const fresh = join(dirname(home), "fresh");
+    const path = join(fresh, "config.json");
+    const damage = () => writeFileSync(path, "[]", { mode: 0o600 });
+    const found = async (env: Record<string, string> = {}) => wrong(await look(["records"], env, fresh));
+    mkdirSync(fresh, { mode: 0o700 });
+    damage();
+    expect(await found({ AUTHLINE_HOME: fresh })).toMatchObject([{ state: "failed", subject: path }]);
+    expect((await found({ AUTHLINE_HOME: fresh }))[0]?.fix).toBeUndefined(); // it may be anybody's
+    for (const [index, env] of [{}, { AUTHLINE_HOME: fresh }].entries()) {
+      damage();
+      shell((await found(env))[0]?.fix);
+      expect(await found(env)).toEqual([]);
+      expect(readFileSync(`${path}.${index + 1}`, "utf8")).toBe("[]");
+      await contextAt(fresh, env).config.set("browser", "never"); // from now on it is known who made it
+    }
+  });
+
   test.skipIf(onWindows)("one that is not ours is left as it is, and so is all above it", async () => {
     const shared = join(dirname(home), "shared");
     mkdirSync(join(shared, "sessions"), { recursive: true });
@@ -525,7 +543,7 @@ describe("key", () => {
     rmSync(join(home, "keys.json"));
     expect(await keyOf()).toMatchObject({ state: "failed", message: expect.stringContaining("is gone") });
     writeFileSync(join(home, "keys.json"), list.slice(0, 20), { mode: 0o600 });
-    expect(await keyOf()).toMatchObject({ state: "failed", message: expect.stringContaining("not JSON") });
+    expect(await keyOf()).toMatchObject({ state: "failed", message: expect.stringContaining("no JSON object") });
   });
 
   test("another one in the environment, which is to be unset", async () => {
@@ -664,15 +682,19 @@ describe("keyring", () => {
 describe("records", () => {
   test("each that is damaged is told, and goes out of the way", async () => {
     const planted: [path: string, damage: (text: string) => string, why: string][] = [
-      ["connections/torn@acme.json", (text) => text.slice(0, 100), "not JSON"],
+      ["connections/torn@acme.json", (text) => text.slice(0, 100), "no JSON object"],
       ["connections/newer@acme.json", (text) => text.replace('"v":1', '"v":2'), "newer authline"],
       ["connections/changed@acme.json", (text) => text.replace('"token_type":"', '"token_type":"x'), "was changed"],
       ["connections/moved@acme.json", (text) => text.replace('"moved"', '"default"'), "authline wrote"],
       ["connections/strange@acme.json", (text) => text.replace(keyIn(home).id, "0".repeat(16)), "not known here"],
       ["connections/resealed@acme.json", (text) => text.replace(/"1\.[0-9a-f]{16}/, '"2.x'), "newer authline sealed"],
-      ["providers/acme.json", () => "{", "not JSON"],
-      ["defaults/acme.json", () => "{", "not JSON"],
-      [`sessions/${readdirSync(join(home, "sessions")).find((file) => file.endsWith(".json"))}`, () => "[]", "wrote"],
+      ["providers/acme.json", () => "{", "no JSON object"],
+      ["defaults/acme.json", () => "{", "no JSON object"],
+      [
+        `sessions/${readdirSync(join(home, "sessions")).find((file) => file.endsWith(".json"))}`,
+        () => "[]",
+        "no JSON object",
+      ],
     ];
     mkdirSync(join(home, "defaults"), { recursive: true, mode: 0o700 });
     for (const [path, damage] of planted) {

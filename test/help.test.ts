@@ -145,6 +145,33 @@ describe("from help alone", () => {
   });
 });
 
+test("each variable says by itself what it is for", () => {
+  const { variables } = dataOf(whole) as { variables: { name: string; summary: string }[] };
+  const summaries = new Map(variables.map(({ name, summary }) => [name, summary]));
+  expect(summaries.size).toBe(variables.length);
+  const own = tree.flatMap(({ name, positionals, options }) =>
+    [
+      ...positionals.map((each) => ({ ...each, word: `<${each.name}>` })),
+      ...options.map((each) => ({ ...each, word: `--${each.name}` })),
+    ].flatMap(({ env, word }: { env?: string; word: string }) => (env ? [[env, `${word} of ${name}`] as const] : [])),
+  );
+  expect(own.length).toBeGreaterThan(5);
+  for (const [env, what] of own) expect(summaries.get(env)).toContain(what);
+  for (const summary of summaries.values()) expect(summary).not.toMatch(/^(its|the same|the file that has it)\b/);
+});
+
+test("what takes all the words that are left says so", () => {
+  expect(tree.find(({ name }) => name === "complete")?.usage).toBe("authline complete [words...] [options]");
+});
+
+test("what draws the stream of another command may end in any way, and has no data of its own", () => {
+  const { data, exit_codes, phases } = tree.find(({ name }) => name === "render") as CommandHelp;
+  const endings = tree.flatMap((each) => each.exit_codes.flatMap(({ codes }) => codes));
+  expect(data).toBe("any");
+  expect(new Set(exit_codes.flatMap(({ codes }) => codes))).toEqual(new Set(endings));
+  expect(phases).toEqual(tree.find(({ name }) => name === "login")?.phases);
+});
+
 test("every golden stream ends as its command's help says, and shows no other phase", () => {
   const untold: string[] = [];
   let judged = 0;

@@ -54,6 +54,30 @@ const cases: [what: string, argv: string[], message: RegExp | string, hint: RegE
     "There is no option --clientid for login.",
     "Did you mean --client-id?",
   ],
+  [
+    "the opposite of a flag",
+    ["status", "--no-quiet"],
+    "There is no option --no-quiet for status.",
+    "It is so unless --quiet is given: leave that out.",
+  ],
+  [
+    "the opposite of a flag before any command",
+    ["--no-quiet"],
+    "There is no option --no-quiet.",
+    "It is so unless --quiet is given: leave that out.",
+  ],
+  [
+    "the opposite of a flag that says no",
+    ["login", "github", "--wait"],
+    "There is no option --wait for login.",
+    "It is so unless --no-wait is given: leave that out.",
+  ],
+  [
+    "the opposite of an option that is no flag",
+    ["login", "github", "--no-browser"],
+    "There is no option --no-browser for login.",
+    "Did you mean --browser?",
+  ],
   ["a misspelt option of everywhere", ["--jsn"], "There is no option --jsn.", "Did you mean --json?"],
   [
     "an option before its command",

@@ -12,11 +12,11 @@ import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { spawn as spawnPty } from "@lydell/node-pty";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { undrawn } from "./support/matrix.ts";
 import { binary } from "./support/spawn.ts";
 import { checkStream, parseStream } from "./support/stream.ts";
+import { onTerminal as openTerminal } from "./support/terminal.ts";
 
 interface Mode {
   /** `held-open` is a pipe that nobody writes to and nobody closes: who reads it hangs. */
@@ -140,28 +140,15 @@ async function onPipes(argv: string[], { stdin = "held-open", stdout = "pipe", e
   return { ...seen, ...(fd !== undefined && { stdout: readFileSync(file, "utf8") }), code };
 }
 
-/** The terminal stays until all that was written to it has come: when its last process ends, a busy machine may lose some. */
-const HELD = ["-c", '"$@"; printf "[ended with %d]" $?; read -r _', "sh"];
-
 async function onTerminal(argv: string[], { env }: Settled) {
-  const options = { name: "xterm-256color", cols: 120, cwd: tmpdir(), env };
-  const terminal = spawnPty("sh", [...HELD, process.execPath, ...argv], options);
   let screen = "";
-  let timer: NodeJS.Timeout | undefined;
-  const code = await new Promise<number | null>((resolve) => {
-    timer = setTimeout(resolve, 3 * DEADLINE * 1000, null);
-    terminal.onData((text) => {
-      screen += text;
-      const [ending, code] = screen.match(/\[ended with (\d+)\]$/) ?? [];
-      if (ending === undefined) return;
-      screen = screen.slice(0, -ending.length);
-      resolve(Number(code));
-    });
-  });
+  const onText = (text: string) => {
+    screen += text;
+  };
+  const terminal = openTerminal([process.execPath, ...argv], { cols: 120, cwd: tmpdir(), env, onText });
+  const timer = setTimeout(terminal.kill, 3 * DEADLINE * 1000);
+  const { code } = await terminal.ended;
   clearTimeout(timer);
-  const gone = new Promise((resolve) => terminal.onExit(resolve));
-  terminal.kill("SIGKILL");
-  await gone;
   return { stdout: screen, stderr: screen, code };
 }
 

@@ -73,8 +73,9 @@ describe("somebody may be asked", () => {
     [{ AUTHLINE_FORCE_TTY: "1", CI: "1" }, false],
   ];
   test.each(cases)("%j: %s", (env, prompt) => {
-    const { look, ...found } = modes("somebody", env);
-    expect([found.prompt, look.ask]).toEqual([prompt, prompt]);
+    const { look, ...found } = modes("somebody", env, { pastes: true });
+    expect([found.prompt, look.paste]).toEqual([prompt, prompt]);
+    expect(modes("somebody", env).look.paste).toBe(false); // to a command that does not listen
   });
 });
 
@@ -167,6 +168,11 @@ describe("the binary", () => {
   test("FORCE_TTY draws into a pipe, and has no stream there", async () => {
     const { stdout, stderr, code } = await status([], { env: { AUTHLINE_FORCE_TTY: "1" } });
     expect([String(stdout), stderr, code]).toEqual(["", "\r\u001b[2KNobody is signed in anywhere.\n", 0]);
+  });
+
+  test("colour that is forced and forbidden is no matter of words", async () => {
+    const { stderr } = await status([], { sink: "pty-stderr", env: { FORCE_COLOR: "1", NO_COLOR: "1" } });
+    expect(stderr).toBe("\r\u001b[2KNobody is signed in anywhere.\r\n");
   });
 
   test("--quiet is known everywhere, and keeps what was asked for", async () => {

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
 import { approveRedirect } from "./support/person.ts";
-import { authline, sweep } from "./support/spawn.ts";
+import { authline, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream } from "./support/stream.ts";
 
 let server: AuthorizationServer;
@@ -36,6 +36,34 @@ test("into a pipe; what is no address and what belongs to another login is refus
   const run = await running.done;
   expect(run.code).toBe(0);
   expect(checkStream(run.stdout, { command: "login", exitCode: 0 })).toEqual([]);
+  expect(run.events.at(-1)?.data?.record_status).toBe("connected");
+});
+
+test("at the terminal, to whoever listens, and to nobody else", async () => {
+  const home = tempHome();
+  const begun = await authline([...argv(), "--no-wait", "--no-json"], { sink: "pty", home }).done;
+  expect(String(begun.stdout)).toContain("waits for you");
+  expect(String(begun.stdout)).not.toContain("paste");
+  const listed = await authline(["session", "list"], { home }).done;
+  const session_id = String(listed.events.at(-1)?.data.sessions[0].session_id);
+  const shown = await authline(["session", "wait", session_id, "--timeout", "0s"], { home }).done;
+  const address = await approveRedirect(String(shown.events.find(({ auth_url }) => auth_url)?.auth_url));
+
+  const running = authline(["session", "callback", session_id, "--json"], { sink: "pty", home });
+  expect((await running.next("progress")).message).toMatch(/^Paste the address/);
+  running.write(`${address.href}\r`); // and no end of file
+  const run = await running.done;
+  expect([run.code, run.events.at(-1)?.data?.record_status]).toEqual([0, "connected"]);
+});
+
+test("into a pipe that nobody closes", async () => {
+  const home = tempHome();
+  const begun = await authline([...argv(), "--no-wait"], { home }).done;
+  const data = begun.events.at(-1)?.data;
+  const running = authline(["session", "callback", data.session_id], { home, stdin: "held-open" });
+  running.write(`\n${(await approveRedirect(data.auth_url)).href}\n`);
+  const run = await running.done;
+  expect(checkStream(run.stdout, { command: "session callback", exitCode: 0 })).toEqual([]);
   expect(run.events.at(-1)?.data?.record_status).toBe("connected");
 });
 

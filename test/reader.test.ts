@@ -176,6 +176,7 @@ const TAKEN: [what: string, stream: string][] = [
   ["a command that is not known", lines(end(0, { command: "dance" }))],
   ["a line of exactly the length that is allowed", lines(longLine(MAX_LINE), end(1))],
   ["a result that is a document", lines(end(0, { data: { text: "x".repeat(100_000) } }))],
+  ["line ends of another system", lines(step(0), end(1)).replaceAll("\n", "\r\n")],
   ["a clock that is set back", lines(step(0), end(1, { time: "2020-01-01T00:00:00.000Z" }))],
 ];
 

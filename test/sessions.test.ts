@@ -12,7 +12,10 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Failure } from "../src/protocol/failure.ts";
+import { failed } from "../src/result.ts";
 import { signInWithBrowser, startBrowser } from "./support/browser.ts";
+import { contextOf, success } from "./support/dying.ts";
 import { visit } from "./support/person.ts";
 import { inWorld, isListening, until, type World } from "./support/sessions.ts";
 import { sweep } from "./support/spawn.ts";
@@ -294,6 +297,20 @@ describe.concurrent("a second login", () => {
   );
 
   test(
+    "and whoever waits for one, and is told to stop, leave it open, and say so",
+    inWorld(async (w) => {
+      const { session_id } = (await begin(w, "--flow", "device_code")).result;
+      const waiting = w.start(["session", "wait", String(session_id)]);
+      await waiting.challenge();
+      waiting.kill("SIGINT");
+      const { code, result } = await waiting.ended();
+      expect([code, result.message]).toEqual([2, "Cancelled by SIGINT; the sign-in itself stays open."]);
+      expect(result).toMatchObject({ session_id, error: { hint: expect.stringContaining("session wait goes on") } });
+      expect(w.record(String(session_id)).state).toBe("pending");
+    }),
+  );
+
+  test(
     "asks anew for another scope, for another connection, and with --new",
     inWorld(async (w) => {
       const first = await begin(w, "--flow", "device_code");
@@ -343,6 +360,22 @@ describe.concurrent("the sessions that there are", () => {
       ]);
       expect(readdirSync(w.sessions).filter((name) => name.startsWith(old))).toEqual([]);
       expect((await w.run(["session", "show", old])).code).toBe(66);
+    }),
+  );
+
+  test(
+    "are given up once the log says so, though the record does not yet",
+    inWorld(async (w) => {
+      const { id } = await begin(w, "--flow", "device_code");
+      const { sessions, now } = contextOf(w.home);
+      const lock = sessions.drive(id); // whoever drives it writes the line first
+      const cancelling = success(["session", "cancel", id], contextOf(w.home));
+      await sessions.nextMail(id, new AbortController().signal);
+      sessions.writer(id, now).append(failed(new Failure("cancelled", "Cancelled.", { session_id: id })));
+      expect(await cancelling).toMatchObject({ message: "The sign-in is given up.", data: { state: "cancelled" } });
+      lock?.release();
+      await w.run(["session", "wait", id]);
+      expect(w.record(id)).toMatchObject({ state: "cancelled", secrets: {} });
     }),
   );
 

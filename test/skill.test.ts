@@ -3,7 +3,7 @@
 // What is protected: it has the form of Agent Skills and is the file of this repository; it goes where an agent has a folder
 // and nowhere else; what somebody else wrote there is left alone until --force; and each place is told.
 // Its examples are run by docs.test.ts.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { commands } from "../src/commands/index.ts";
@@ -89,6 +89,38 @@ test("what says something else is left alone, said, and written over with --forc
     { path: free, state: "unchanged" },
   ]);
   expect(readFileSync(mine, "utf8")).toBe(document);
+});
+
+test("one folder that cannot be written to keeps the others from nothing, and is told", async () => {
+  const home = tempHome();
+  const agents = [".agents", ".claude", ".codex", ".cursor"];
+  for (const agent of agents) mkdirSync(join(home, agent));
+  const [good, blocked, taken, mine] = agents.map((agent) => placeIn(join(home, agent, "skills"))) as [
+    ...[string, string, string, string],
+  ];
+  writeFileSync(join(home, ".claude", "skills"), "a file");
+  mkdirSync(taken, { recursive: true });
+  mkdirSync(dirname(mine), { recursive: true });
+  writeFileSync(mine, "mine\n");
+  const { data, result, stderr, code } = await skill(["--install"], home);
+  expect(code).toBe(0);
+  expect(data.installed).toEqual([
+    { path: good, state: "written" },
+    { path: blocked, state: "failed", reason: expect.stringMatching(/^E[A-Z]+$/) },
+    { path: taken, state: "failed", reason: "EISDIR" },
+    { path: mine, state: "differs" },
+  ]);
+  expect(result?.message).toBe("The skill is in 1 place.");
+  expect(result?.warnings).toMatchObject([
+    ...[{ code: "skill_failed" }, { code: "skill_failed" }, { code: "skill_differs" }],
+  ]);
+  expect(stderr).toContain(`warning: ${taken} cannot be written (EISDIR).`);
+
+  rmSync(join(home, ".agents"), { recursive: true });
+  const nowhere = await skill(["--install"], home);
+  expect([nowhere.code, nowhere.result?.error]).toMatchObject([1, { message: "The skill could be put nowhere." }]);
+  expect(nowhere.result?.warnings).toHaveLength(3);
+  expect(readFileSync(mine, "utf8")).toBe("mine\n");
 });
 
 test("--install DIR puts it there; where all is somebody else's it fails", async () => {

@@ -57,7 +57,14 @@ const deviceCode: Line = {
 const end = { phase: "result", message: "Over.", duration_ms: 12, warnings: [], next_actions: [] };
 const signedIn = { provider: "p", connection: "c", record_status: "connected" };
 const success: Line = { ...end, status: "success", exit_code: 0, data: signedIn };
-const handedOut = { provider: "p", connection: "c", token_type: "bearer", refreshed: false, source: "store" };
+const handedOut = {
+  provider: "p",
+  connection: "c",
+  token_type: "bearer",
+  header: { name: "Authorization", prefix: "Bearer " },
+  refreshed: false,
+  source: "store",
+};
 const failure = (code: string, exit_code: number): Line => ({
   ...end,
   status: code === "cancelled" ? "cancelled" : "error",
@@ -336,6 +343,13 @@ describe("authline", () => {
     await interrupted.next("progress");
     interrupted.write("\x03");
     expect(await interrupted.done).toMatchObject({ code: null, signal: "SIGINT" });
+  });
+
+  test("pty: however much it is, the end of it comes through", async () => {
+    for (let time = 0; time < 5; time++) {
+      const { stdout, events, code } = await authline(["lots"], { sink: "pty" }).done;
+      expect([events.length, code, String(stdout).endsWith("}\r\n")]).toEqual([601, 0, true]);
+    }
   });
 
   test("pty-stderr: a pipe beside a terminal", async () => {

@@ -14,7 +14,7 @@ import { Screen } from "./support/screen.ts";
 
 const look = (more: Partial<Look> = {}): Look => ({
   ...{ terminal: true, live: true, colour: true, links: false, unicode: true, width: 80 },
-  ...{ quiet: false, ask: true, reveal: false },
+  ...{ quiet: false, paste: true, reveal: false },
   ...more,
 });
 

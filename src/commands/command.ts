@@ -85,6 +85,10 @@ export const command = <K extends Kind, const P extends Record<string, Positiona
   definition: Command<K, P, O>,
 ): Command<K, P, O> => definition;
 
+/** How a sign-in may end. */
+// biome-ignore format: one list
+export const SIGN_IN_ENDS = ["not_found", "network", "store", "expired", "timeout", "locked", "rate_limited", "provider", "denied", "config", "failed"] as const;
+
 const usage = (message: string, hint?: string) => new Failure("usage", message, { hint });
 
 /** Any text but an empty one. */
@@ -100,35 +104,24 @@ export const text = (summary: string, placeholder: string, check: (raw: string, 
     },
   }) as const;
 
+const among = <const C extends readonly string[]>(choices: C) => ({
+  choices,
+  parse(raw: string, name: string): C[number] {
+    if (choices.includes(raw)) return raw;
+    throw usage(`${name} cannot be "${raw}".`, `It is one of ${choices.join(", ")}.`);
+  },
+});
+
 export const choice = <const C extends readonly string[]>(
   summary: string,
   choices: C,
   initial: C[number],
   placeholder: string,
-) =>
-  ({
-    summary,
-    type: "string",
-    choices,
-    placeholder,
-    default: initial as string,
-    parse(raw: string, name: string): C[number] {
-      if (choices.includes(raw)) return raw;
-      throw usage(`${name} cannot be "${raw}".`, `It is one of ${choices.join(", ")}.`);
-    },
-  }) as const;
+) => ({ summary, type: "string", placeholder, default: initial as string, ...among(choices) }) as const;
 
 /** An argument that is one of a few words, and may be left out. */
-export const oneOf = (summary: string, choices: readonly string[]) =>
-  ({
-    summary,
-    required: false,
-    choices,
-    parse(raw: string, name: string): string {
-      if (choices.includes(raw)) return raw;
-      throw usage(`${name} cannot be "${raw}".`, `It is one of ${choices.join(", ")}.`);
-    },
-  }) as const;
+export const oneOf = <const C extends readonly string[]>(summary: string, choices: C) =>
+  ({ summary, required: false, ...among(choices) }) as const;
 
 export const flag = (summary: string) => ({ summary, type: "boolean", parse: () => true }) as const;
 
@@ -186,16 +179,22 @@ export const optionalProvider = {
   completes: "provider",
   parse: parseProvider,
 } as const;
+/** A connection that is named, as an argument. */
+export const connectionName = (summary: string) =>
+  ({ summary, required: true, completes: "connection", parse: parseName }) as const;
 /** Undefined where it is not given: the provider's default one. */
 export const connection = {
   ...text("which of several accounts at the provider; else its default one", "NAME", checkName),
   completes: "connection",
 } as const;
 
-function parseTarget(raw: string, name: string): string {
-  if (isAddress(raw)) return canonicalOf(raw, name);
+function parseName(raw: string, name: string): string {
   checkName(raw, name);
   return raw;
+}
+
+function parseTarget(raw: string, name: string): string {
+  return isAddress(raw) ? canonicalOf(raw, name) : parseName(raw, name);
 }
 
 /** Whatever lies under an address is looked up by its name. */

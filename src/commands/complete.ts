@@ -57,6 +57,7 @@ export const complete = command({
 
 async function offers(before: string[], current: string, ctx: Context): Promise<Candidate[]> {
   const line = before.filter((word) => !isGlobal(word));
+  if (line[0] === "help") return current.startsWith("-") ? optionsIn(GLOBAL_OPTIONS) : nextWords(line.slice(1));
   const entry = commands.find(({ name }) => name.split(" ").every((word, index) => line[index] === word));
   if (!entry) return current.startsWith("-") ? optionsIn(GLOBAL_OPTIONS) : nextWords(line);
   const { options, positionals } = (await entry.load()) as Command;

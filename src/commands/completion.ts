@@ -1,22 +1,14 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
+import { quoted } from "../quoted.ts";
 import { attempt, exists, makeDirectories, writeWhole } from "../store/files.ts";
-import { command, flag } from "./command.ts";
+import { command, flag, oneOf } from "./command.ts";
 import { SCRIPTS, SHELLS, type Shell } from "./completion_scripts.ts";
 
-const shell = {
-  summary: "which shell",
-  required: true,
-  choices: SHELLS,
-  parse(raw: string, name: string): Shell {
-    const found = SHELLS.find((each) => each === raw);
-    if (found) return found;
-    throw new Failure("usage", `${name} cannot be "${raw}".`, { hint: `It is one of ${SHELLS.join(", ")}.` });
-  },
-} as const;
+const shell = { ...oneOf("which shell", SHELLS), required: true } as const;
 
 export const completion = command({
   positionals: { shell },
@@ -28,7 +20,7 @@ export const completion = command({
     const script = SCRIPTS[shell];
     if (!install) return { message: `The completion for ${shell}.`, data: { shell, script } };
     const { path, add } = placeOf(shell, ctx);
-    put(path, script);
+    put(path, script, shell);
     const then = add === undefined ? "The next shell has it." : `${HOW[shell]}: ${add}`;
     return {
       message: `The completion for ${shell} is in ${path}. ${then}`,
@@ -76,16 +68,22 @@ function placeOf(shell: Shell, { env }: Context): Place {
   }
 }
 
-const quoted = (path: string) => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
-
 /** Over an older one of ours, and over nothing else. */
-function put(path: string, script: string): void {
+function put(path: string, script: string, shell: Shell): void {
   const OURS = /^#.*\bauthline\b/;
-  attempt("write", path, () => makeDirectories(dirname(path))); // the user's: with the modes that they want
-  if (exists(path) && !OURS.test(attempt("read", path, () => readFileSync(path, "utf8")))) {
-    throw new Failure("store", `${path} is there, and authline did not write it.`, {
-      hint: "Nothing was changed. Move it away and run the command again.",
-    });
+  try {
+    attempt("write", path, () => makeDirectories(dirname(path))); // the user's: with the modes that they want
+    if (exists(path) && !existsSync(path)) throw inTheWay(`${path} is a link that leads nowhere.`);
+    if (exists(path) && !OURS.test(attempt("read", path, () => readFileSync(path, "utf8")))) {
+      throw inTheWay(`${path} is there, and authline did not write it.`);
+    }
+    writeWhole(path, script);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.details.cause === undefined) throw error;
+    const elsewhere = `Put the script where ${shell} finds it: authline completion ${shell}`;
+    throw new Failure("store", error.message, { ...error.details, hint: `Nothing was changed. ${elsewhere}` });
   }
-  writeWhole(path, script);
 }
+
+const inTheWay = (message: string) =>
+  new Failure("store", message, { hint: "Nothing was changed. Move it away and run the command again." });

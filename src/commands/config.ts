@@ -1,15 +1,10 @@
 /** What the config commands share: a setting as it is shown, and how one is found by its key. */
-import { closest, distance } from "fastest-levenshtein";
-import { find, settings } from "../config.ts";
+import { complaint, find, isKey, KEYS, type Key, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { Outcome } from "../flow.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-
-export type Key = keyof typeof settings;
-export const KEYS = Object.keys(settings) as Key[];
-
-const isKey = (raw: string): raw is Key => Object.hasOwn(settings, raw);
+import { didYouMean } from "./nearest.ts";
 
 export const key = {
   summary: `which setting: ${KEYS.join(", ")}`,
@@ -17,13 +12,15 @@ export const key = {
   choices: KEYS,
   parse(raw: string, name: string): Key {
     if (isKey(raw)) return raw;
-    const nearest = closest(raw, KEYS) as Key;
-    const isNear = distance(raw, nearest) <= Math.ceil(nearest.length / 3);
-    throw new Failure("usage", `${name} cannot be "${raw}".`, {
-      hint: isNear ? `Did you mean ${nearest}?` : `It is one of ${KEYS.join(", ")}.`,
-    });
+    throw noSetting(raw, name);
   },
 } as const;
+
+/** `known`: what may have been meant. */
+export const noSetting = (raw: string, name: string, known: readonly string[] = KEYS) =>
+  new Failure("usage", `${name} cannot be "${raw}".`, {
+    hint: didYouMean(raw, known) ?? `It is one of ${KEYS.join(", ")}.`,
+  });
 
 /** How the settings are; one that cannot be used is shown as it stands, and warned of. */
 export function shown(keys: readonly Key[], ctx: Context): Pick<Outcome<"config">, "data"> & { warnings: Warning[] } {
@@ -32,7 +29,7 @@ export function shown(keys: readonly Key[], ctx: Context): Pick<Outcome<"config"
     const setting = settings[key];
     const initial = "default" in setting ? setting.default : undefined;
     const found = find(setting, ctx);
-    const message = found && complaintOf(() => setting.parse(found.value, found.name));
+    const message = found && complaint(setting, found);
     if (message) warnings.push({ code: "unfit_setting", message });
     return {
       key,
@@ -41,16 +38,6 @@ export function shown(keys: readonly Key[], ctx: Context): Pick<Outcome<"config"
     };
   });
   return { data: { entries }, warnings };
-}
-
-function complaintOf(check: () => unknown): string | undefined {
-  try {
-    check();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return error.message;
-  }
 }
 
 /** What was changed is not what counts while a variable says otherwise. */

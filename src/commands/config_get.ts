@@ -5,7 +5,7 @@ export const configGet = command({
   positionals: { key },
   options: {},
   examples: ["authline config get provider"],
-  ends: ["config", "store"],
+  ends: ["store"],
 
   async *flow({ key }, ctx) {
     const { data, warnings } = shown([key], ctx);

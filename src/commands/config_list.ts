@@ -1,19 +1,20 @@
+import { isKey, KEYS } from "../config.ts";
 import { command } from "./command.ts";
-import { KEYS, shown } from "./config.ts";
+import { shown } from "./config.ts";
 
 export const configList = command({
   positionals: {},
   options: {},
   examples: ["authline config list"],
-  ends: ["config", "store"],
+  ends: ["store"],
 
   async *flow(_, ctx) {
     const { data, warnings } = shown(KEYS, ctx);
-    const unknown = Object.keys(ctx.config.read()).filter((name) => !(KEYS as string[]).includes(name));
+    const unknown = [...ctx.config.read().keys()].filter((name) => !isKey(name));
     warnings.push(
       ...unknown.map((name) => ({
         code: "unknown_setting",
-        message: `${ctx.config.path} has ${name}, which is no setting.`,
+        message: `${ctx.config.path} has "${name}", which is no setting: authline config unset takes it away.`,
       })),
     );
     const settled = data.entries.filter(({ source }) => source !== "default").length;

@@ -14,7 +14,7 @@ export const configSet = command({
   positionals: { key, value },
   options: {},
   examples: ["authline config set provider github", "authline config set login_timeout 5m"],
-  ends: ["config", "store", "locked"],
+  ends: ["store", "locked"],
 
   async *flow({ key, value }, ctx) {
     settings[key].parse(value, key); // throws what the option would

@@ -1,26 +1,13 @@
 /** What the connection commands share: a connection as it is shown, and what to say where there is none. */
-import { closest, distance } from "fastest-levenshtein";
 import { naming } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { DataOf } from "../protocol/data.ts";
 import { asFailure, Failure, type NextAction } from "../protocol/failure.ts";
-import { type ConnectionView, NAME, recordStatus } from "../store/record.ts";
+import { type ConnectionView, recordStatus } from "../store/record.ts";
 import type { Unreadable } from "../store/store.ts";
-
-/** A connection by name, as an argument. */
-export const name = (summary: string) =>
-  ({
-    summary,
-    required: true,
-    completes: "connection",
-    parse(raw: string, place: string): string {
-      if (NAME.test(raw)) return raw;
-      throw new Failure("usage", `${place} cannot be "${raw}".`, {
-        hint: "Use lower-case letters, digits, dots, dashes and underscores, 64 at the most, beginning with a letter or digit.",
-      });
-    },
-  }) as const;
+import { mustBeKnown } from "./known.ts";
+import { didYouMean } from "./nearest.ts";
 
 export function viewOf(
   record: ConnectionView | Unreadable,
@@ -50,15 +37,10 @@ export async function find(
 /** Names the one that was meant, where one is near. */
 export async function noSuch(provider: string, connection: string, ctx: Context): Promise<Failure> {
   const names = (await ctx.store.connections(provider)).map(({ connection }) => connection);
-  if (names.length === 0) {
-    const { mustBeKnown } = await import("../providers/lookup.ts");
-    await mustBeKnown(provider, ctx); // throws not_found
-  }
-  const nearest = names.length > 0 ? closest(connection, names) : undefined;
-  const isNear = nearest !== undefined && distance(connection, nearest) <= Math.ceil(nearest.length / 3);
+  if (names.length === 0) await mustBeKnown(provider, ctx);
   const shown = names.slice(0, 10).join(", ");
   return new Failure("not_found", `${provider} has no connection "${connection}".`, {
-    hint: isNear ? `Did you mean ${nearest}?` : shown ? `There are ${shown}.` : "Nobody is signed in there.",
+    hint: didYouMean(connection, names) ?? (shown ? `There are ${shown}.` : "Nobody is signed in there."),
     next_actions: [listAction(provider)],
   });
 }

@@ -1,11 +1,11 @@
 import { loginAction } from "../actions.ts";
 import { progress } from "../flow.ts";
 import { holdOf } from "../flows/hold.ts";
-import { command, provider } from "./command.ts";
-import { find, name, noSuch, tokenAction, viewOf } from "./connection.ts";
+import { command, connectionName, provider } from "./command.ts";
+import { find, noSuch, tokenAction, viewOf } from "./connection.ts";
 
 export const connectionDefault = command({
-  positionals: { provider, name: name("which connection is meant where none is named") },
+  positionals: { provider, name: connectionName("which connection is meant where none is named") },
   options: {},
   examples: ["authline connection default github work"],
   ends: ["not_found", "store", "locked"],

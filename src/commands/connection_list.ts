@@ -1,7 +1,8 @@
-import { loginAction } from "../actions.ts";
-import { asFailure, type Warning } from "../protocol/failure.ts";
+import { loginAction, standardOf, unknownStandard } from "../actions.ts";
+import type { Warning } from "../protocol/failure.ts";
 import { command, optionalProvider } from "./command.ts";
 import { viewOf } from "./connection.ts";
+import { mustBeKnown } from "./known.ts";
 
 export const connectionList = command({
   positionals: { provider: optionalProvider },
@@ -19,14 +20,13 @@ export const connectionList = command({
       try {
         standards.set(name, await ctx.store.standard(name));
       } catch (error) {
-        warnings.push({ code: "unreadable", message: asFailure(error).message });
+        warnings.push(unknownStandard(error));
       }
     }
     const connections = records.map((record) => viewOf(record, standards.get(record.provider), ctx));
     if (provider !== undefined && connections.length === 0) {
-      const { mustBeKnown } = await import("../providers/lookup.ts");
-      await mustBeKnown(provider, ctx); // throws not_found
-      const standard = await ctx.store.standard(provider);
+      await mustBeKnown(provider, ctx);
+      const standard = await standardOf(provider, false, ctx);
       const next_actions = [loginAction(provider, standard, standard)];
       return { message: `There is no connection to ${provider}.`, data: { connections }, next_actions };
     }

@@ -1,11 +1,11 @@
 import { loginAction, standardOf } from "../actions.ts";
 import { progress } from "../flow.ts";
 import { holdOf } from "../flows/hold.ts";
-import { command, provider } from "./command.ts";
-import { find, name, noSuch } from "./connection.ts";
+import { command, connectionName, provider } from "./command.ts";
+import { find, noSuch } from "./connection.ts";
 
 export const connectionRemove = command({
-  positionals: { provider, name: name("the connection") },
+  positionals: { provider, name: connectionName("the connection") },
   options: {},
   examples: ["authline connection remove github work"],
   ends: ["not_found", "store", "locked"],

@@ -12,14 +12,14 @@ import { holdOf } from "../flows/hold.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Lock } from "../store/lock.ts";
 import { type Connection, type ConnectionView, isCopy } from "../store/record.ts";
-import { command, provider } from "./command.ts";
-import { name, noSuch, tokenAction, viewOf } from "./connection.ts";
+import { command, connectionName, provider } from "./command.ts";
+import { noSuch, tokenAction, viewOf } from "./connection.ts";
 
 export const connectionRename = command({
-  positionals: { provider, from: name("what it is called"), to: name("what it shall be called") },
+  positionals: { provider, from: connectionName("what it is called"), to: connectionName("what it shall be called") },
   options: {},
   examples: ["authline connection rename github default work"],
-  ends: ["not_found", "store", "locked"],
+  ends: ["not_found", "store", "locked", "config"],
 
   async *flow({ provider, from, to }, ctx) {
     if (from === to) throw new Failure("usage", "It is called so already.", { hint: "Give another name." });

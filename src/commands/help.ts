@@ -19,15 +19,20 @@ export const GLOBAL_OPTIONS: OptionHelp[] = [
   global("version", "show the versions"),
 ];
 
-/** Those that no single option stands for. */
+const WHOSE = "<PROVIDER> is its name in capitals, with _ for what is no letter or digit";
+
+/** Those that no single option stands for. Each is read alone. */
 export const VARIABLES: VariableHelp[] = [
   { name: "AUTHLINE_HOME", summary: "where everything is kept" },
   { name: "AUTHLINE_KEY", summary: "the key that secrets are sealed with: 32 random bytes in base64 or hex" },
-  { name: "AUTHLINE_KEY_FILE", summary: "the file that has it" },
-  { name: "AUTHLINE_TOKEN_<PROVIDER>", summary: "an access token that token hands out as it is" },
-  { name: "AUTHLINE_TOKEN_<PROVIDER>__<CONNECTION>", summary: "the same for one connection" },
-  { name: "AUTHLINE_CLIENT_ID_<PROVIDER>", summary: "the client to sign in as" },
-  { name: "AUTHLINE_CLIENT_SECRET_<PROVIDER>", summary: "its secret" },
+  { name: "AUTHLINE_KEY_FILE", summary: "the file that has the key that secrets are sealed with" },
+  { name: "AUTHLINE_TOKEN_<PROVIDER>", summary: `an access token that token hands out as it is; ${WHOSE}` },
+  {
+    name: "AUTHLINE_TOKEN_<PROVIDER>__<CONNECTION>",
+    summary: "the access token that token hands out for this connection; both names as with AUTHLINE_TOKEN_<PROVIDER>",
+  },
+  { name: "AUTHLINE_CLIENT_ID_<PROVIDER>", summary: `the client to sign in as; ${WHOSE}` },
+  { name: "AUTHLINE_CLIENT_SECRET_<PROVIDER>", summary: `the secret of the client to sign in as; ${WHOSE}` },
   { name: "AUTHLINE_JSON", summary: "1: write the stream even to a terminal, as --json does" },
   {
     name: "AUTHLINE_NO_PROMPT",
@@ -39,7 +44,7 @@ export const VARIABLES: VariableHelp[] = [
   { name: "FORCE_COLOR", summary: "1: colour even where nothing is drawn; 0: none" },
   { name: "BROWSER", summary: "the program that opens URLs" },
   { name: "VISUAL", summary: "the editor that provider edit opens" },
-  { name: "EDITOR", summary: "the same, where VISUAL is not set" },
+  { name: "EDITOR", summary: "the editor of definitions, where VISUAL is not set" },
 ];
 
 /** Under which heading people find a command, by its first word; what is in none is about the machine. */
@@ -86,7 +91,10 @@ export function describe(entry: Entry, { positionals, options, examples, ends = 
 }
 
 export const usageOf = ({ name }: Entry, { positionals }: Pick<Command, "positionals">): string => {
-  const places = Object.entries(positionals).map(([place, { required }]) => (required ? `<${place}>` : `[${place}]`));
+  const places = Object.entries(positionals).map(([place, { required, many }]) => {
+    const words = many ? `${place}...` : place;
+    return required ? `<${words}>` : `[${words}]`;
+  });
   return ["authline", name, ...places].join(" ");
 };
 
@@ -113,21 +121,3 @@ export const helpAction = (words = "") => ({
   argv: ["authline", ...words.split(" ").filter(Boolean), "--help"],
   description: "See how it is used.",
 });
-
-/** Undefined where nothing that is known is near. `prefix`: what stands before each name where it is written. */
-export async function didYouMean(
-  word: string,
-  known: readonly { name: string }[],
-  prefix = "",
-): Promise<string | undefined> {
-  const { distance } = await import("fastest-levenshtein");
-  const bare = word.replace(/^-+/, "").toLowerCase().slice(0, 100);
-  const letters = (text: string) => [...text].sort().join("");
-  // Two letters that changed places are one mistake.
-  const far = (name: string) => distance(bare, name) - (letters(bare) === letters(name) ? 1 : 0);
-  const [nearest] = known
-    .map(({ name }) => ({ name, mistakes: far(name) }))
-    .sort((one, other) => one.mistakes - other.mistakes);
-  if (nearest === undefined || nearest.mistakes > Math.ceil(nearest.name.length / 3)) return undefined;
-  return `Did you mean ${prefix}${nearest.name}?`;
-}

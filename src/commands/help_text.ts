@@ -4,7 +4,7 @@
  * Rules: made from the commands' own tables; 80 columns, whoever reads; an example is never broken, because it is copied.
  */
 import type { Outcome } from "../flow.ts";
-import type { CommandHelp, OptionHelp } from "../protocol/data.ts";
+import type { CommandHelp, OptionHelp, VariableHelp } from "../protocol/data.ts";
 import { describe, GLOBAL_OPTIONS, groups, VARIABLES } from "./help.ts";
 import { commands } from "./index.ts";
 
@@ -26,13 +26,24 @@ export async function helpOn(topic: string): Promise<Outcome<"help">> {
   };
 }
 
-/** Those of everywhere, and those that stand for an option. */
-function variablesOf(described: readonly CommandHelp[]) {
-  const own = described.flatMap(({ positionals, options }) =>
-    [...positionals, ...options].flatMap(({ env, summary }) => (env === undefined ? [] : [{ name: env, summary }])),
-  );
-  const all = new Map([...VARIABLES, ...own].toReversed().map((each) => [each.name, each]));
-  return [...all.values()].toReversed();
+/** Those of everywhere, and those that stand for an option or argument, of which they say the same. */
+function variablesOf(described: readonly CommandHelp[]): VariableHelp[] {
+  const own = new Map<string, { summary: string; where: string[] }>();
+  for (const { name, positionals, options } of described) {
+    const takers = [
+      ...positionals.map((place) => ({ ...place, word: `<${place.name}>` })),
+      ...options.map((option) => ({ ...option, word: `--${option.name}` })),
+    ];
+    for (const { env, summary, word } of takers) {
+      if (env === undefined) continue;
+      const { where } = own.get(env) ?? { where: [] };
+      own.set(env, { summary, where: [...where, `${word} of ${name}`] });
+    }
+  }
+  return [
+    ...VARIABLES,
+    ...[...own].map(([name, { summary, where }]) => ({ name, summary: `for ${where.join(", ")}: ${summary}` })),
+  ];
 }
 
 function commandText({ usage, summary, positionals, options, examples, exit_codes, stdout }: CommandHelp): string {

@@ -5,10 +5,12 @@ import type { Command } from "./command.ts";
 export interface Entry {
   name: string;
   summary: string;
-  /** What its `result.data` is. */
-  kind: Kind;
+  /** What its `result.data` is. `any`: it has no result of its own, but shows that of another command. */
+  kind: Kind | "any";
   /** Whether it may ask a person to do something (`auth_url`, `device_code`). */
   challenges?: true;
+  /** Whether it takes what somebody pastes while it waits; with this option it does not wait. */
+  pastes?: { unless: string };
   /** Whether what it does stands in the audit log: it changes a credential, or hands one out. */
   audited?: true;
   /** Who has its stdout, where that is not the stream of its own: as its help says it. */
@@ -18,7 +20,7 @@ export interface Entry {
 
 // biome-ignore format: one line each
 export const commands: readonly Entry[] = [
-  { name: "login", summary: "sign in to a provider", kind: "login", challenges: true, audited: true, load: async () => (await import("./login.ts")).login },
+  { name: "login", summary: "sign in to a provider", kind: "login", challenges: true, pastes: { unless: "--no-wait" }, audited: true, load: async () => (await import("./login.ts")).login },
   { name: "token", summary: "print an access token, refreshed if need be", kind: "token", audited: true, load: async () => (await import("./token.ts")).token },
   { name: "proof", summary: "print a proof for one request with a token that is bound to a key (DPoP)", kind: "proof", audited: true, load: async () => (await import("./proof.ts")).proof },
   { name: "whoami", summary: "say whose credential it is, and who says so", kind: "whoami", audited: true, load: async () => (await import("./whoami.ts")).whoami },
@@ -48,7 +50,7 @@ export const commands: readonly Entry[] = [
   { name: "complete", summary: "say what may come next on a command line, for a shell", kind: "candidates", stdout: "the shell that completes: a candidate a line, and behind a tab what it is", load: async () => (await import("./complete.ts")).complete },
   { name: "doctor", summary: "check what authline needs, and say how to mend what is wrong", kind: "doctor", load: async () => (await import("./doctor.ts")).doctor },
   { name: "audit", summary: "show what was done with credentials, and by whom", kind: "audit", load: async () => (await import("./audit.ts")).audit },
-  { name: "render", summary: "draw a stream for people, and pass it on", kind: "version", challenges: true, stdout: "the stream that it is given, unchanged", load: async () => (await import("./render.ts")).render },
+  { name: "render", summary: "draw a stream for people, and pass it on", kind: "any", challenges: true, stdout: "the stream that it is given, unchanged", load: async () => (await import("./render.ts")).render },
   { name: "skill", summary: "print what an agent has to know of authline, or put it where agents look", kind: "skill", load: async () => (await import("./skill.ts")).skill },
   { name: "schema", summary: "print the JSON Schema of the stream, of help or of a provider", kind: "schema", load: async () => (await import("./schema.ts")).schema },
 ];

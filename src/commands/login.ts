@@ -12,7 +12,7 @@ import { nameOf } from "../providers/resource.ts";
 import { REDIRECT_URI } from "../providers/url.ts";
 import { failureWith, outcomeWith } from "../result.ts";
 import type { SessionClear } from "../sessions/session.ts";
-import { choice, command, flag, type Option, text } from "./command.ts";
+import { choice, command, flag, type Option, SIGN_IN_ENDS, text } from "./command.ts";
 import {
   checkChallenge,
   checkClientId,
@@ -80,22 +80,7 @@ export const login = command({
     'authline login acme --connection work --scope "openid email" --redirect-uri http://127.0.0.1:8400/callback',
     ...(await grantExamples()),
   ],
-  ends: [
-    "started",
-    "auth_required",
-    "auth_expired",
-    "not_found",
-    "network",
-    "store",
-    "expired",
-    "timeout",
-    "locked",
-    "rate_limited",
-    "provider",
-    "denied",
-    "config",
-    "failed",
-  ],
+  ends: ["started", "auth_required", "auth_expired", ...SIGN_IN_ENDS],
 
   async *flow(args, ctx) {
     let session: SessionClear | undefined;
@@ -149,7 +134,7 @@ export const login = command({
 });
 
 /** To cancel the command is not to cancel the sign-in: somebody may be about to approve it. */
-const leftOpen = ({ session_id, expires_at }: SessionClear, { signal }: Context) =>
+export const leftOpen = ({ session_id, expires_at }: SessionClear, { signal }: Context) =>
   new Failure("cancelled", `Cancelled by ${signal.reason}; the sign-in itself stays open.`, {
     hint: `Until ${expires_at}, authline session wait goes on with it, and authline session cancel ends it.`,
     next_actions: sessionActions(session_id),

@@ -10,6 +10,7 @@ import { tokenSeen } from "../providers/environment.ts";
 import { failureWith } from "../result.ts";
 import { type Connection, recordStatus } from "../store/record.ts";
 import { command, flag, provider } from "./command.ts";
+import { mustBeKnown } from "./known.ts";
 
 type SignedOut = DataOf<"logout">["connections"][number];
 type Step = SignedOut["steps"][number];
@@ -196,12 +197,6 @@ function signOutUrl({ server, client }: Connection): string | undefined {
   const url = new URL(server.end_session_endpoint);
   url.searchParams.set("client_id", client.client_id);
   return url.href;
-}
-
-/** Throws `not_found`. */
-async function mustBeKnown(provider: string, ctx: Context): Promise<void> {
-  const { mustBeKnown } = await import("../providers/lookup.ts");
-  await mustBeKnown(provider, ctx);
 }
 
 const TOKEN_NAMES = { refresh_token: "refresh token", access_token: "access token" };

@@ -11,7 +11,7 @@ import type { Context } from "../context.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import type { Kind } from "../protocol/data.ts";
 import { type Notice, type PhaseEvent, type StreamEvent, shapeOf, steps } from "../protocol/event.ts";
-import { type Code, codes, exits, Failure } from "../protocol/failure.ts";
+import { type Code, codes, type Ending, ends, exits, Failure } from "../protocol/failure.ts";
 import { readStream, StreamError } from "../reader.ts";
 import { command } from "./command.ts";
 import { commands } from "./index.ts";
@@ -32,7 +32,7 @@ export const render = command({
   },
   options: {},
   examples: ["authline render stream.ndjson", "authline status | authline render"],
-  ends: ["not_found", "failed"],
+  ends: Object.keys({ ...ends, ...codes }) as Ending[], // as the stream does
 
   async *flow({ file }, ctx): Flow<Outcome> {
     const source = ctx.bytes(file) as Readable & Partial<ReadStream>;
@@ -102,8 +102,9 @@ async function* passOn(source: Readable, file: string | undefined, ctx: Context)
 
 function unreadable(error: unknown, file = "standard input"): Failure {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return new Failure("not_found", `There is no file ${file}.`, { cause: error, reason: code });
-  return new Failure("failed", `${file} cannot be read (${code}).`, { cause: error, reason: code });
+  const details = { cause: error, reason: code, hint: "Name a file that holds a stream, or pipe one in." };
+  if (code === "ENOENT") return new Failure("not_found", `There is no file ${file}.`, details);
+  return new Failure("failed", `${file} cannot be read (${code}).`, details);
 }
 
 /** A line that fits its shape, and the kind that its shape belongs to. */
@@ -114,16 +115,24 @@ interface Drawn {
 
 const KINDS: Record<string, Kind> = {
   ...{ help: "help", version: "version", authline: "help" },
-  ...Object.fromEntries(commands.map(({ name, kind }) => [name, kind])),
+  ...Object.fromEntries(commands.flatMap(({ name, kind }) => (kind === "any" ? [] : [[name, kind]]))),
 };
+
+/** What else a command may end with: `login --import`. */
+const ALSO: Record<string, Kind[]> = { login: ["import"] };
+
+function kindsOf(command: string): Kind[] {
+  const kind = Object.hasOwn(KINDS, command) ? KINDS[command] : undefined;
+  return kind ? [kind, ...(ALSO[command] ?? [])] : [];
+}
 
 /** Of this kind people read the message and nothing else: what stands for data that is not known. */
 const MESSAGE_ONLY = { kind: "version", data: { version: "", contract: 1, node: "" } } as const;
 
 function drawnOf(event: StreamEvent, line: number): Drawn {
-  const kind = Object.hasOwn(KINDS, event.command) ? KINDS[event.command] : undefined;
   const known = withKnownWords(event);
-  const parsed = kind && shapeOf(known, kind)?.safeParse(known);
+  const tried = kindsOf(event.command).map((kind) => ({ kind, parsed: shapeOf(known, kind)?.safeParse(known) }));
+  const { kind, parsed } = tried.find(({ parsed }) => parsed?.success) ?? tried[0] ?? {};
   const again = parsed?.success ? parsed : fallback(known);
   if (!again?.success) {
     const where = (parsed ?? again)?.error?.issues.map(({ path }) => path.join(".")).join(", ");

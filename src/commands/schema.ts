@@ -21,6 +21,6 @@ export const schema = command({
       command: commandSchema,
       provider: () => openSchema(Definition(), "The definition of a provider"),
     };
-    return { message: `The JSON Schema of ${SCHEMAS[name as Name]}.`, data: { schema: schemas[name as Name]() } };
+    return { message: `The JSON Schema of ${SCHEMAS[name]}.`, data: { schema: schemas[name]() } };
   },
 });

@@ -1,7 +1,11 @@
+import type { Context } from "../context.ts";
+import { type Flow, progress } from "../flow.ts";
 import { misfit } from "../flows/authorization_code.ts";
+import { waitFor } from "../flows/wait.ts";
 import { Failure } from "../protocol/failure.ts";
 import { follow, recounted } from "../sessions/follow.ts";
-import { command, text } from "./command.ts";
+import type { SessionClear } from "../sessions/session.ts";
+import { command, SIGN_IN_ENDS, text } from "./command.ts";
 import { sessionAt, sessionId } from "./session.ts";
 
 export const sessionCallback = command({
@@ -10,26 +14,14 @@ export const sessionCallback = command({
     url: { ...text("the address that the browser ended at; - reads it from stdin", "URL|-"), default: "-" },
   },
   examples: ["authline session callback sess_9fJ2kQ7mX0aB4cD8eF1gHi --url - < address.txt"],
-  ends: [
-    "not_found",
-    "network",
-    "store",
-    "expired",
-    "timeout",
-    "locked",
-    "rate_limited",
-    "provider",
-    "denied",
-    "config",
-    "failed",
-  ],
+  ends: SIGN_IN_ENDS,
 
   async *flow({ id, url }, ctx) {
-    const { state } = await sessionAt(id, ctx);
-    if (state !== "pending") {
-      throw new Failure("failed", `The sign-in is ${state}: it takes no more addresses.`, { session_id: id });
+    const session = await sessionAt(id, ctx);
+    if (session.state !== "pending") {
+      throw new Failure("failed", `The sign-in is ${session.state}: it takes no more addresses.`, { session_id: id });
     }
-    const address = (url === "-" ? await onStdin() : url).trim();
+    const address = url === "-" ? yield* onStdin(session, ctx) : url.trim();
     const saved = (await ctx.sessions.whole(id))?.secrets.doors?.authorization_code;
     if (!saved) throw refused("nobody has asked for an address there");
     if (!URL.canParse(address)) throw refused("it is not a whole address, from http:// on");
@@ -37,15 +29,6 @@ export const sessionCallback = command({
     if (wrong) throw refused(WRONG[wrong]);
     await ctx.sessions.send(id, { callback: address });
     return yield* recounted(follow(id, ctx, { from: ctx.sessions.events(id).length }));
-
-    async function onStdin(): Promise<string> {
-      try {
-        return await ctx.stdin({ signal: ctx.signal, maxBytes: 64 * 1024 });
-      } catch (error) {
-        ctx.signal.throwIfAborted();
-        throw (error as { code?: string }).code === "TOO_LONG" ? refused("it is too long") : error;
-      }
-    }
 
     function refused(why: string) {
       return new Failure("usage", `The address is refused: ${why}. The sign-in stays open.`, {
@@ -55,6 +38,26 @@ export const sessionCallback = command({
     }
   },
 });
+
+/** The first line that says something: whoever pastes it need not say that it was the last. */
+async function* onStdin({ session_id, expires_at }: SessionClear, ctx: Context): Flow<string> {
+  if (ctx.browser.welcome) {
+    yield progress("await_user", "started", "Paste the address that the browser ended at, and press Enter.");
+  }
+  const done = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, done.signal]);
+  const firstLine = async () => {
+    for await (const line of ctx.lines(signal)) if (line.trim() !== "") return line.trim();
+    return "";
+  };
+  try {
+    const line = yield* waitFor(firstLine(), new Date(expires_at), ctx);
+    if (line !== undefined) return line;
+    throw new Failure("timeout", "No address came before the time of the sign-in was up.", { session_id });
+  } finally {
+    done.abort();
+  }
+}
 
 const WRONG = {
   wrong_host: "its host or port is not the one that the browser was sent back to",

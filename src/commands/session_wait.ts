@@ -6,7 +6,8 @@ import type { PhaseEvent } from "../protocol/event.ts";
 import { follow } from "../sessions/follow.ts";
 import { isWaiting } from "../sessions/open.ts";
 import type { SessionClear } from "../sessions/session.ts";
-import { command, count, flag } from "./command.ts";
+import { command, count, flag, SIGN_IN_ENDS } from "./command.ts";
+import { leftOpen } from "./login.ts";
 import { sessionAt, sessionId } from "./session.ts";
 
 export const sessionWait = command({
@@ -20,20 +21,7 @@ export const sessionWait = command({
     "authline session wait sess_9fJ2kQ7mX0aB4cD8eF1gHi",
     "authline session wait sess_9fJ2kQ7mX0aB4cD8eF1gHi --timeout 30s --from 4",
   ],
-  ends: [
-    "pending",
-    "not_found",
-    "network",
-    "store",
-    "expired",
-    "timeout",
-    "locked",
-    "rate_limited",
-    "provider",
-    "denied",
-    "config",
-    "failed",
-  ],
+  ends: ["pending", ...SIGN_IN_ENDS],
 
   async *flow({ id, timeout, from, hold }, ctx) {
     const session = await sessionAt(id, ctx);
@@ -42,6 +30,9 @@ export const sessionWait = command({
     try {
       const patience = hold ? (Date.parse(session.expires_at) - ctx.now().getTime()) / 1000 + 5 : timeout;
       return yield* within(patience, session, ctx, (inner) => watch(session, { from, hold }, inner));
+    } catch (error) {
+      const isOpen = ctx.signal.aborted && ctx.sessions.get(id)?.state === "pending";
+      throw isOpen ? leftOpen(session, ctx) : error;
     } finally {
       holding?.release();
     }

@@ -4,13 +4,13 @@
  *
  * Rules: only where an agent has a folder already; a file that says something else is left alone without --force.
  */
-import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { DataOf } from "../protocol/data.ts";
-import { Failure } from "../protocol/failure.ts";
+import { Failure, type Warning } from "../protocol/failure.ts";
 import { makeDirectories } from "../store/files.ts";
 import { command, flag } from "./command.ts";
 
@@ -56,23 +56,35 @@ export const skill = command({
     if (!install) return { message: "What an agent has to know of authline.", data: { name: NAME, text } };
     const folders = dir === undefined ? foldersOfAgents(ctx) : [resolve(dir)];
     const installed = folders.map((folder) => put(text, join(folder, NAME, "SKILL.md"), force));
-    const differing = installed.filter(({ state }) => state === "differs");
-    if (differing.length === installed.length) {
-      throw new Failure("failed", `${differing.map(({ path }) => path).join(" and ")} says something else.`, {
-        hint: "Look at it; with --force it is written over.",
-        reason: "differs",
-      });
-    }
+    const there = installed.filter(({ state }) => state === "written" || state === "unchanged");
+    const warnings = installed.flatMap(warningsOf);
+    const [first] = warnings;
+    if (first && there.length === 0) throw nowhere(first, installed, warnings);
     return {
-      message: `The skill is in ${installed.length - differing.length} ${installed.length - differing.length === 1 ? "place" : "places"}.`,
-      warnings: differing.map(({ path }) => ({
-        code: "skill_differs",
-        message: `${path} says something else and is left as it is: --force writes over it.`,
-      })),
+      message: `The skill is in ${there.length} ${there.length === 1 ? "place" : "places"}.`,
+      warnings,
       data: { name: NAME, text, ...defined({ installed }) },
     };
   },
 });
+
+const warningsOf = ({ path, state, reason }: Installed[number]): Warning[] => {
+  if (state === "failed") return [{ code: "skill_failed", message: `${path} cannot be written (${reason}).` }];
+  if (state !== "differs") return [];
+  const message = `${path} says something else and is left as it is: --force writes over it.`;
+  return [{ code: "skill_differs", message }];
+};
+
+/** What is wrong with each place: of one the error itself says it. */
+const nowhere = ({ code, message }: Warning, installed: Installed, warnings: Warning[]) =>
+  new Failure("failed", warnings.length === 1 ? message : "The skill could be put nowhere.", {
+    hint:
+      code === "skill_differs"
+        ? "Look at it; with --force it is written over."
+        : "Name another folder: authline skill --install ./skills",
+    reason: installed.find(({ reason }) => reason)?.reason ?? "differs",
+    warnings: warnings.length === 1 ? [] : warnings,
+  });
 
 /** Throws where no agent has a folder. */
 function foldersOfAgents({ env }: Context): string[] {
@@ -94,24 +106,28 @@ function isFolder(path: string): boolean {
   }
 }
 
-/** Written beside and renamed: an agent never reads half of it. */
+/** Written beside and renamed: an agent never reads half of it. What is wrong with one place keeps nobody from the others. */
 function put(text: string, path: string, force: boolean): Installed[number] {
   try {
     const there = textOf(path);
     if (there === text) return { path, state: "unchanged" };
     if (there !== undefined && !force) return { path, state: "differs" };
     makeDirectories(dirname(path));
-    const part = `${path}.${crypto.randomUUID()}.part`; // nobody has put a link there
-    writeFileSync(part, text, { flag: "wx" });
-    renameSync(part, path);
+    replace(path, text);
     return { path, state: "written" };
   } catch (error) {
-    const { code = "unknown reason" } = error as NodeJS.ErrnoException;
-    throw new Failure("failed", `${path} cannot be written (${code}).`, {
-      cause: error,
-      hint: "Name another folder: authline skill --install ./skills",
-      reason: code,
-    });
+    return { path, state: "failed", reason: (error as NodeJS.ErrnoException).code ?? "unknown reason" };
+  }
+}
+
+function replace(path: string, text: string): void {
+  const part = `${path}.${crypto.randomUUID()}.part`; // nobody has put a link there
+  try {
+    writeFileSync(part, text, { flag: "wx" });
+    renameSync(part, path);
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { loginAction, standardOf } from "../actions.ts";
+import { loginAction, standardOf, unknownStandard } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { ConnectionStatus } from "../protocol/data.ts";
@@ -7,6 +7,7 @@ import { tokenSeen } from "../providers/environment.ts";
 import { type ConnectionView, recordStatus } from "../store/record.ts";
 import type { Unreadable } from "../store/store.ts";
 import { command, optionalProvider } from "./command.ts";
+import { mustBeKnown } from "./known.ts";
 
 export const status = command({
   positionals: { provider: optionalProvider },
@@ -21,8 +22,7 @@ export const status = command({
     // A token in the environment is what `token` hands out, whatever is stored under the name.
     const connections = [...stored.filter((one) => !given.some((other) => isSame(one, other))), ...given].sort(byName);
     if (provider !== undefined && connections.length === 0) {
-      const { mustBeKnown } = await import("../providers/lookup.ts");
-      await mustBeKnown(provider, ctx); // throws not_found
+      await mustBeKnown(provider, ctx);
       const connection = await standardOf(provider, false, ctx);
       if (connection) connections.push({ provider, connection, record_status: "absent" });
     }
@@ -98,9 +98,9 @@ async function fromEnv(
     try {
       return await ctx.store.standard(provider);
     } catch (error) {
-      const { code, message } = asFailure(error);
-      if (code !== "store") throw error;
-      warnings.push({ code: "unreadable", message });
+      const warning = unknownStandard(error);
+      const isTold = warnings.some(({ message }) => message === warning.message); // one setting stands for all providers
+      if (!isTold) warnings.push(warning);
       return undefined;
     }
   }

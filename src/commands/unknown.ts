@@ -1,7 +1,8 @@
 /** What is said of an argv that begins with no command: what is wrong with it, and what may have been meant. */
 import { Failure } from "../protocol/failure.ts";
-import { didYouMean, GLOBAL_OPTIONS, helpAction } from "./help.ts";
+import { GLOBAL_OPTIONS, helpAction } from "./help.ts";
 import { commands } from "./index.ts";
+import { didYouMean, optionMeant } from "./nearest.ts";
 
 export async function misfit(tokens: readonly string[]): Promise<Failure> {
   const [first = "", second] = tokens;
@@ -11,16 +12,15 @@ export async function misfit(tokens: readonly string[]): Promise<Failure> {
   if (second === undefined || second.startsWith("-")) {
     return usage(`${first} is not a command by itself.`, `Commands are ${list(below)}.`, first);
   }
-  const words = below.map(({ name }) => ({ name: name.slice(first.length + 1) }));
-  const near = await didYouMean(second, words, `${first} `);
+  const words = below.map(({ name }) => name.slice(first.length + 1));
+  const near = didYouMean(second, words, `${first} `);
   return usage(`There is no command ${first} ${second}.`, near ?? `Commands are ${list(below)}.`, first);
 }
 
-async function noCommand(first: string, second: string | undefined): Promise<Failure> {
-  const groups = commands.filter(({ name }) => name.includes(" ")).map(({ name }) => name.replace(/ .*/, ""));
-  const near =
-    (second && (await didYouMean(`${first} ${second}`, commands))) ||
-    (await didYouMean(first, [...commands, ...[...new Set(groups)].map((name) => ({ name }))]));
+function noCommand(first: string, second: string | undefined): Failure {
+  const names = commands.map(({ name }) => name);
+  const groups = names.filter((name) => name.includes(" ")).map((name) => name.replace(/ .*/, ""));
+  const near = (second && didYouMean(`${first} ${second}`, names)) || didYouMean(first, [...names, ...groups]);
   return usage(`There is no command ${first}.`, near ?? `Commands are ${list(commands)}.`);
 }
 
@@ -38,8 +38,8 @@ async function noOption(word: string, tokens: readonly string[]): Promise<Failur
       `Write the command first: authline ${meant?.name} --${name}. It is an option of ${list(having)}.`,
     );
   }
-  const near = await didYouMean(name, GLOBAL_OPTIONS, "--");
   const everywhere = GLOBAL_OPTIONS.map((option) => `--${option.name}`).join(", ");
+  const near = optionMeant(name, GLOBAL_OPTIONS);
   return usage(`There is no option ${word}.`, near ?? `Before a command stand only ${everywhere}.`);
 }
 

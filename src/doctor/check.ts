@@ -7,6 +7,7 @@
 import type { Context } from "../context.ts";
 import { Failure } from "../protocol/failure.ts";
 import { neutralise } from "../protocol/text.ts";
+import { quoted } from "../quoted.ts";
 
 export type State = "ok" | "warning" | "failed" | "skipped";
 
@@ -83,8 +84,7 @@ export const warningsOf = (found: readonly (Finding & { check: string })[]) =>
 
 /** For a shell, every word as one word. Undefined where a path has signs that no terminal may show. */
 export function commandLine(words: readonly string[]): string | undefined {
-  const line = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
-  const text = line.join(" ");
+  const text = words.map(quoted).join(" ");
   return neutralise(text) === text && text.length <= 1500 ? text : undefined;
 }
 

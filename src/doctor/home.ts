@@ -62,7 +62,21 @@ function ownerAbove(path: string): number | undefined {
 
 /** Neither lost nor in the way: into the home, under a name that says where it was. */
 export const moveAway = (path: string, home: string): string[] | undefined =>
-  isOurs(home) ? ["mv", "-n", path, freeName(join(home, relative(home, path).replaceAll(sep, "-")))] : undefined;
+  isOurs(home) ? aside(path, home) : undefined;
+
+/**
+ * The same of the settings, which may be the first thing that is there: made by hand in the place that the system has for
+ * us, or by `config set`, whose lock stays.
+ */
+export function moveConfigAway({ config, surroundings: { home }, env }: Context): string[] | undefined {
+  const isOurConfig = isOurs(home) || !env("AUTHLINE_HOME") || isThere(join(home, "locks", "config"));
+  return isOurConfig ? aside(config.path, home) : undefined;
+}
+
+const aside = (path: string, home: string) => [
+  ...["mv", "-n", path],
+  freeName(join(home, relative(home, path).replaceAll(sep, "-"))),
+];
 
 /** `mv -n` does nothing where something is in the way. */
 export function freeName(path: string): string {

@@ -1,11 +1,12 @@
 /** Whether each record can be read and opened, and what stands beside them that is none. */
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { complaint, find, KEYS, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { recordsIn } from "../store/files.ts";
 import { isCopy } from "../store/record.ts";
 import { capped, codeOf, counted, type Finding, failedBy, type Known, listed, ok, warning } from "./check.ts";
-import { isDirectory, isOurs, moveAway, regain } from "./home.ts";
+import { isDirectory, isOurs, moveAway, moveConfigAway, regain } from "./home.ts";
 
 interface Kind {
   room: string;
@@ -43,12 +44,7 @@ export async function records(ctx: Context, { keyProblem = false }: Known): Prom
   if (!isDirectory(home)) return [ok("There are none yet.")];
   const wrong: Finding[] = [];
   const counts: string[] = [];
-  try {
-    ctx.config.read();
-  } catch (error) {
-    const { path } = ctx.config;
-    wrong.push(unreadable(error, path, home));
-  }
+  wrong.push(...settingsOf(ctx));
   for (const { room, what, read } of KINDS) {
     const directory = join(home, room);
     let good = 0;
@@ -67,6 +63,20 @@ export async function records(ctx: Context, { keyProblem = false }: Known): Prom
   const sum = counts.length === 0 ? "There are none that can be read." : `${listed(counts)} ${done}.`;
   if (wrong.length > 0) return [...(counts.length > 0 ? [ok(sum)] : []), ...capped(wrong)];
   return [ok(counts.length === 0 ? "There are none yet." : sum)];
+}
+
+/** One that does not fit harms only who needs it; a file that cannot be read, everybody who needs one. */
+function settingsOf(ctx: Context): Finding[] {
+  const subject = ctx.config.path;
+  try {
+    return KEYS.flatMap((key) => {
+      const found = find({ config: key }, ctx);
+      const message = found && complaint(settings[key], found);
+      return message ? [warning(message, { subject, fix: ["authline", "config", "unset", key] })] : [];
+    });
+  } catch (error) {
+    return [unreadable(error, subject, ctx.surroundings.home, moveConfigAway(ctx))];
+  }
 }
 
 /** What a rename that was cut off has left under two names. Records that cannot be read are told by now. */
@@ -95,9 +105,9 @@ function namesIn(directory: string, wrong: Finding[], home: string): string[] {
 }
 
 /** Moved away it is neither lost nor in the way; what may not be read is only to be given back to us. */
-function unreadable(error: unknown, path: string, home: string): Finding {
+function unreadable(error: unknown, path: string, home: string, away = moveAway(path, home)): Finding {
   const isDenied = ["EACCES", "EPERM"].includes(codeOf(error) ?? "");
-  return failedBy(error, { subject: path, fix: isDenied ? regain(path, home) : moveAway(path, home) });
+  return failedBy(error, { subject: path, fix: isDenied ? regain(path, home) : away });
 }
 
 // --- what is no record -----------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@
 import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
+import { inWords } from "../protocol/waiting.ts";
 import type { Lock } from "../store/lock.ts";
-import { HEARTBEAT_SECONDS, inWords } from "./wait.ts";
+import { HEARTBEAT_SECONDS } from "./wait.ts";
 
 /** Longer than a refresh that is tried again until its server answers. */
 const PATIENCE = 90;

@@ -9,10 +9,11 @@
 import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
+import { inWords } from "../protocol/waiting.ts";
 import { type KeySource, PLACES } from "../store/key_places.ts";
 import type { KeyEntry, KeyList } from "../store/keys.ts";
 import type { Sealed } from "../store/shelf.ts";
-import { HEARTBEAT_SECONDS, inWords } from "./wait.ts";
+import { HEARTBEAT_SECONDS } from "./wait.ts";
 
 export interface Asked {
   /** Undefined: where the key is now. */

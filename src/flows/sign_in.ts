@@ -2,6 +2,7 @@
 import type { Context } from "../context.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
+import { waitingForYou } from "../protocol/waiting.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
 import { authMethod, isClientGone, isPublic, type PlannedClient } from "./client.ts";
 import { mustTakeProofs, proofsOf } from "./dpop.ts";
@@ -99,7 +100,7 @@ async function* signInAs(
         yield closed(grant, error);
       }
     }
-    if (continuity) yield progress("await_user", "started", "Waiting for you to sign in.");
+    if (continuity) yield progress("await_user", "started", waitingForYou());
     const beside = continuity
       ? [{ beside: true, run: (inner: Context) => delivery(continuity.mail(inner), opened) }]
       : [];

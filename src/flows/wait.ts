@@ -1,22 +1,9 @@
 /** Waiting for a person: with a deadline, and with a sign of life at least every 15 s. */
 import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
+import { waitingForYou } from "../protocol/waiting.ts";
 
 export const HEARTBEAT_SECONDS = 15;
-
-/** "4 minutes 30 seconds", "1 minute", "20 seconds". */
-export function inWords(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const units: [number, string][] = [
-    [Math.floor(whole / 86400), "day"],
-    [Math.floor((whole % 86400) / 3600), "hour"],
-    [Math.floor((whole % 3600) / 60), "minute"],
-    [whole % 60, "second"],
-  ];
-  const parts = units.filter(([count]) => count > 0).slice(0, 2);
-  if (parts.length === 0) return "0 seconds";
-  return parts.map(([count, unit]) => `${count} ${unit}${count === 1 ? "" : "s"}`).join(" ");
-}
 
 export const secondsUntil = (until: Date, ctx: Pick<Context, "now">) => (until.getTime() - ctx.now().getTime()) / 1000;
 
@@ -38,9 +25,7 @@ export function heartbeat(until: Date, ctx: Context) {
       if (now >= last + HEARTBEAT_SECONDS) {
         beat();
         const remaining = Math.round(deadline - now);
-        yield progress("await_user", "waiting", `Waiting for you to sign in, ${inWords(remaining)} left.`, {
-          remaining,
-        });
+        yield progress("await_user", "waiting", waitingForYou(remaining), { remaining });
       }
       if (now >= end) return true;
     }

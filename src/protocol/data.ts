@@ -345,7 +345,14 @@ export const outcomes = {
       text: z.string(),
       /** With --install: where it was to go, and what came of it. */
       installed: z.optional(
-        z.array(z.object({ path: text(4096), state: z.enum(["written", "unchanged", "differs"]) })),
+        z.array(
+          z.object({
+            path: text(4096),
+            state: z.enum(["written", "unchanged", "differs", "failed"]),
+            /** Why it failed: the system's code. */
+            reason: z.optional(text(60)),
+          }),
+        ),
       ),
     }),
   ),

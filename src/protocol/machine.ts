@@ -58,6 +58,9 @@ const LONG: ReadonlySet<Kind> = new Set([
   "provider_check",
   "audit",
   "import",
+  "config",
+  "completion",
+  "candidates",
   "skill",
 ]);
 
@@ -116,6 +119,7 @@ function shortened(event: PhaseEvent): PhaseEvent {
   const short = { ...event, message: clip(event.message, 300) };
   if (short.phase !== "result" || !("error" in short)) return short;
   if (bytes(JSON.stringify(short.next_actions)) > 1500) short.next_actions = [];
+  short.warnings = short.warnings.slice(0, 5).map(({ code, message }) => ({ code, message: clip(message, 120) }));
   const { hint, oauth_error_description: description, ...error } = short.error;
   return {
     ...short,

@@ -53,14 +53,19 @@ const isOver = ({ session_id }: SessionClear, ctx: Context) =>
 
 /** The third way in: whoever runs the command pastes the address that a browser elsewhere ended at. */
 export async function takePasted({ session_id }: SessionClear, ctx: Context, signal: AbortSignal): Promise<void> {
+  let tries = 0;
   try {
     for await (const line of ctx.lines(signal)) {
-      if (line.trim() !== "") await ctx.sessions.send(session_id, { callback: line.trim() });
+      if (line.trim() === "") continue;
+      await ctx.sessions.send(session_id, { callback: line.trim() });
+      if (++tries === MOST_TRIES) return; // it is no person
     }
   } catch {
     // stdin is not to be had: there are other ways in
   }
 }
+
+const MOST_TRIES = 100;
 
 /** Seconds that the process which was left behind has to start. */
 const PATIENCE = 5;

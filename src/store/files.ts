@@ -84,13 +84,17 @@ const open = ({ directory, name }: Place) =>
     configFileMode: 0o600,
     clearInvalidConfig: false,
     accessPropertiesByDotNotation: false,
+    deserialize: object, // conf takes [], null and 1 for an empty one
   });
 
-export function readRecord<S extends z.ZodMiniType>(
-  place: Place,
-  schema: S,
-  nameOf: NameOf<z.infer<S>>,
-): Found<z.infer<S>> | undefined {
+function object(text: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(text);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new SyntaxError("not an object");
+}
+
+/** What stands in the file, whatever it is about; undefined where there is none. */
+export function readObject(place: Place): Record<string, unknown> | undefined {
   const path = join(place.directory, `${place.name}.json`);
   if (!exists(path)) return undefined;
   if (!attempt("read", path, () => statSync(path)).isFile()) {
@@ -98,6 +102,17 @@ export function readRecord<S extends z.ZodMiniType>(
   }
   const raw = attempt("read", path, () => open(place).store);
   if (Object.keys(raw).length === 0 && !exists(path)) return undefined; // deleted since we looked
+  return raw;
+}
+
+export function readRecord<S extends z.ZodMiniType>(
+  place: Place,
+  schema: S,
+  nameOf: NameOf<z.infer<S>>,
+): Found<z.infer<S>> | undefined {
+  const raw = readObject(place);
+  if (!raw) return undefined;
+  const path = join(place.directory, `${place.name}.json`);
   const parsed = schema.safeParse(raw);
   if (parsed.success && nameOf(parsed.data) === place.name) return { record: parsed.data, raw };
   const field = parsed.error?.issues[0]?.path.join(".") || "its content";
@@ -174,7 +189,7 @@ export function attempt<T>(verb: string, path: string, call: () => T): T {
   } catch (error) {
     if (error instanceof Failure) throw error;
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code ?? (error instanceof SyntaxError ? "it is not JSON" : "unknown reason");
+    const why = code ?? (error instanceof SyntaxError ? "it is no JSON object" : "unknown reason");
     const hint = HINTS[code ?? ""] ?? "Nothing was changed. Check the file and its permissions.";
     throw new Failure("store", `Cannot ${verb} ${path} (${why}).`, { cause: error, hint });
   }

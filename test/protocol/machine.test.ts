@@ -155,4 +155,24 @@ describe("the door", () => {
     const { event } = put("working", { ...BODIES.result, message: '"'.repeat(5000) });
     expect(event).toMatchObject({ status: "success", message: expect.stringMatching(/^"+…$/) });
   });
+
+  test("a failure is told however much is told with it", () => {
+    const long = '"'.repeat(1000);
+    const warnings = Array.from({ length: 20 }, () => ({ code: "unreadable", message: long }));
+    const next_actions = [{ id: "x", argv: ["authline", long], description: long }];
+    const error = { code: "store", message: long, hint: long, oauth_error_description: long, retryable: false };
+    const body = {
+      ...BODIES.result,
+      data: undefined,
+      status: "error",
+      exit_code: 74,
+      message: long,
+      error,
+      warnings,
+      next_actions,
+    };
+    const transition = put("working", body);
+    expect(transition.event).toMatchObject({ exit_code: 74, error: { code: "store" } });
+    expect(checkStream(line(transition))).toEqual([]);
+  });
 });

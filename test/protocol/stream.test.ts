@@ -196,7 +196,7 @@ const letters = { progress: "p", auth_url: "a", device_code: "d", result: "r" };
 /** Wide enough for every sentence: what is cut off cannot be found again. */
 const lookAt = (terminal: boolean) => ({
   ...{ terminal, live: terminal, colour: terminal, unicode: true, width: 10_000 },
-  ...{ links: false, quiet: false, ask: true, reveal: false },
+  ...{ links: false, quiet: false, paste: true, reveal: false },
 });
 /** What a terminal is given on purpose: a line wiped, a colour begun and ended. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about

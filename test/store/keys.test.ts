@@ -240,7 +240,7 @@ const troubles: Record<string, Trouble> = {
   "keys.json is torn": {
     store: "file",
     make: () => void writeFileSync(keysJson(), readFileSync(keysJson(), "utf8").slice(0, 60)),
-    says: /(^|opened\. )Cannot read .*keys\.json \(it is not JSON\)\.$/,
+    says: /(^|opened\. )Cannot read .*keys\.json \(it is no JSON object\)\.$/,
   },
   "keys.json names a file as the key in use": {
     store: "file",

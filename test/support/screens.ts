@@ -7,10 +7,10 @@
  * - The server is ours, and says what servers say; the addresses that people see are of a server that does not exist.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { spawn } from "@lydell/node-pty";
 import { metadata, startHostileServer } from "./hostile-server.ts";
 import { Screen } from "./screen.ts";
 import { binary } from "./spawn.ts";
+import { onTerminal } from "./terminal.ts";
 
 export const WIDTHS = [40, 80, 120] as const;
 export type Ink = "colour" | "plain";
@@ -177,22 +177,20 @@ function launch(argv: string[], columns: number, ink: Ink, home: string): Termin
   };
   // What a shell would find changed when it is its turn again, it says.
   const script = `trap : INT; before=$(stty -g); "$@"; code=$?; [ "$before" = "$(stty -g)" ] || echo CHANGED; exit $code`;
-  const terminal = spawn("sh", ["-c", script, "sh", process.execPath, binary, ...argv], {
-    ...{ name: "xterm-256color", cols: columns, rows: 50, cwd: home, env },
-  });
   let raw = "";
   let wake = () => {};
   let isOver = false;
-  terminal.onData((text) => {
-    raw += text;
-    wake();
-  });
-  const ended = new Promise<number>((resolve) => {
-    terminal.onExit(({ exitCode }) => {
-      isOver = true;
+  const terminal = onTerminal(["sh", "-c", script, "sh", process.execPath, binary, ...argv], {
+    ...{ cols: columns, rows: 50, cwd: home, env },
+    onText(text) {
+      raw += text;
       wake();
-      resolve(exitCode);
-    });
+    },
+  });
+  const ended = terminal.ended.then(({ code }) => {
+    isOver = true;
+    wake();
+    return code ?? -1;
   });
   return {
     raw: () => raw,
@@ -209,13 +207,14 @@ function launch(argv: string[], columns: number, ink: Ink, home: string): Termin
         });
       }
     },
-    type: (text) => terminal.write(text),
+    type: terminal.type,
     ended,
   };
 }
 
 /** As long as it was, and always the same. */
 const ALIKE: [RegExp, string][] = [
+  [/(?<=Waiting for you to sign in), [\w ]+ left/g, ""], // whichever second it is
   [/(?<=127\.0\.0\.1(:|%3A))\d{5}/g, "49152"],
   [/(?<=(state|nonce|code_challenge)=)[\w-]{43}/g, "Zm9yIHRoZSBzY3JlZW5zLCBub3QgYSBzZWNyZXQgb24"],
   [/(?<=\/tmp\/authline-screens-)\w{6}/g, "a1B2c3"],

@@ -160,7 +160,7 @@ export function scripted(scenario: Scenario): Script {
   const context: Context = {
     signal,
     holds: newHolds(),
-    config: { path: "config.json", read: () => ({}), set: async () => {} },
+    config: { path: "config.json", read: () => new Map(), set: async () => {} },
     definitions: { ...definitionsAt(home, { take: () => lock }), path: (name) => `definitions/${name}.json` },
     store,
     keys,

@@ -26,9 +26,9 @@ import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { spawn as spawnPty } from "@lydell/node-pty";
 import { secretsIn, secretsUnder } from "./issued.ts";
 import { type Event, parseStream } from "./stream.ts";
+import { type Ended, onTerminal } from "./terminal.ts";
 
 const { AUTHLINE_BIN, PATH, TMPDIR } = process.env;
 
@@ -90,11 +90,6 @@ export interface Running {
   done: Promise<Run>;
 }
 
-interface Ended {
-  code: number | null;
-  signal: string | null;
-}
-
 const started = new Set<{ pid: number; home: string }>();
 const homes = new Set<string>();
 /** Where a secret was seen, since the last `sweep`. */
@@ -151,7 +146,7 @@ export function authline(argv: string[], options: Options = {}): Running {
   return {
     ...run,
     done,
-    kill: (signal) => signalTo(run.pid, signal),
+    kill: child.kill,
     next: (wanted) => tap.next(typeof wanted === "function" ? wanted : (event) => event.phase === wanted, stderr),
     write: child.write,
     hangUp: child.hangUp,
@@ -263,6 +258,7 @@ interface Launched {
   exited: Promise<Ended>;
   /** Both streams were read to their end, or nobody reads them any more. */
   drained: Promise<unknown>;
+  kill(signal: NodeJS.Signals): boolean;
   write(text: string): void;
   hangUp(): void;
 }
@@ -296,39 +292,34 @@ function launchOnPipes(command: string[], options: Settled, tap: Tap, onStderr: 
     pid: child.pid ?? 0,
     exited,
     drained: Promise.all([out.ended, stderrRead]),
+    kill: (signal) => signalTo(child.pid ?? 0, signal),
     write: (text) => child.stdin?.write(text),
     hangUp: out.hangUp,
   };
 }
 
 function launchOnTerminal(command: string[], options: Settled, tap: Tap, onStderr: (chunk: Buffer) => void): Launched {
-  // The child must open the pipe by its name: node-pty hands over no descriptors. We hold a writing end until it is gone,
-  // for without any writer a reader would see the end of the file before the beginning.
+  // The command must open the pipe by its name: a terminal hands over no descriptors. We hold a writing end until it is
+  // gone, for without any writer a reader would see the end of the file before the beginning.
   const pipe = options.sink === "pty-stderr" ? openFifo() : undefined;
   const words = pipe ? ["sh", "-c", 'out=$1; shift; exec "$@" >"$out"', "sh", pipe.path, ...command] : command;
-  const [file = "", ...args] = words;
-  const { cols = 80, rows = 24 } = options;
-  const cwd = options.cwd ?? os.tmpdir();
-  const terminal = spawnPty(file, args, { name: "xterm-256color", cols, rows, cwd, env: options.env });
+  const { cols = 80, rows = 24, cwd = os.tmpdir(), env } = options;
   const onScreen = pipe ? onStderr : (chunk: Buffer) => tap.push(chunk);
-  terminal.onData((text) => onScreen(Buffer.from(text)));
-  if (!["inherit-null", "held-open"].includes(options.stdin)) terminal.write(options.stdin);
+  const terminal = onTerminal(words, { cols, rows, cwd, env, onText: (text) => onScreen(Buffer.from(text)) });
+  if (!["inherit-null", "held-open"].includes(options.stdin)) terminal.type(options.stdin);
 
   const reader = pipe ? read(pipe.read, (chunk) => tap.push(chunk)) : undefined;
-  const exited = new Promise<Ended>((resolve) => {
-    terminal.onExit(({ exitCode, signal }) => {
-      if (pipe) {
-        closeSync(pipe.write);
-        pipe.unlink();
-      }
-      resolve(signal ? { code: null, signal: signalName(signal) } : { code: exitCode, signal: null });
-    });
+  const exited = terminal.ended.finally(() => {
+    if (!pipe) return;
+    closeSync(pipe.write);
+    pipe.unlink();
   });
   return {
     pid: terminal.pid,
     exited,
     drained: Promise.resolve(reader?.ended),
-    write: (text) => terminal.write(text),
+    kill: (signal) => signalTo(terminal.commandPid() ?? terminal.pid, signal),
+    write: terminal.type,
     hangUp: () => reader?.hangUp(),
   };
 }
@@ -497,6 +488,3 @@ function removeHomes(): void {
   for (const home of homes) rmSync(home, { recursive: true, force: true });
   homes.clear();
 }
-
-const signalName = (number: number) =>
-  Object.entries(os.constants.signals).find(([, value]) => value === number)?.[0] ?? String(number);

@@ -5,8 +5,8 @@ import { bold, type Look, linked } from "./look.ts";
 type AuthUrl = Extract<PhaseEvent, { phase: "auth_url" }>;
 type DeviceCode = Extract<PhaseEvent, { phase: "device_code" }>;
 
-export function authUrlWords({ command, message, auth_url, reach }: AuthUrl, look: Look): string {
-  const paste = look.live && look.ask && command === "login" ? PASTE : "";
+export function authUrlWords({ message, auth_url, reach }: AuthUrl, look: Look): string {
+  const paste = look.live && look.paste ? PASTE : "";
   // A phone cannot come back to this machine's loopback.
   const picture = reach === "anywhere" ? pictureOf(auth_url, look) : "";
   return `${bold(linked(message, auth_url, look), look)}\n${picture}${paste}`;

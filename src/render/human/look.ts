@@ -14,8 +14,8 @@ export interface Look {
   readonly width: number;
   /** Only what somebody must do or must know, and what was asked for. */
   quiet: boolean;
-  /** Somebody can answer at the terminal. */
-  ask: boolean;
+  /** Somebody can paste at the terminal, and is heard. */
+  paste: boolean;
   /** A token may be shown, because a person asked for it at a terminal. */
   reveal: boolean;
   /** Draws a QR code. Loaded only where somebody may be asked to open an address. */

@@ -13,7 +13,7 @@ export const widthOf = (text: string): number => [...text].reduce((sum, sign) =>
 /** For a line that is rewritten: if it went on in the next row, the rest of it would stay there. */
 export function cut(text: string, width: number, { unicode }: Pick<Look, "unicode">): string {
   if (widthOf(text) <= width) return text;
-  const end = unicode ? "…" : "...";
+  const end = (unicode ? "…" : "...").slice(0, Math.max(0, width));
   let room = width - widthOf(end);
   let kept = "";
   for (const sign of text) {
