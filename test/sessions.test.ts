@@ -18,7 +18,7 @@ import { signInWithBrowser, startBrowser } from "./support/browser.ts";
 import { contextOf, success } from "./support/dying.ts";
 import { visit } from "./support/person.ts";
 import { inWorld, isListening, until, type World } from "./support/sessions.ts";
-import { sweep } from "./support/spawn.ts";
+import { authline, sweep } from "./support/spawn.ts";
 import type { Event } from "./support/stream.ts";
 
 let browser: Browser;
@@ -171,6 +171,15 @@ describe.concurrent("a redirect login that does not wait", () => {
       const { result } = await w.run(["session", "callback", id], { stdin: address.href });
       expect([result.error, result.status]).toEqual([undefined, "success"]);
       await expectSuccess(w, id);
+    }),
+  );
+
+  test(
+    "and waits for no address on stdin that comes too late",
+    inWorld(async (w) => {
+      const { id } = await begin(w, "--flow", "authorization_code", "--timeout", "3s");
+      const { events } = await authline(["session", "callback", id], { home: w.home, stdin: "held-open" }).done;
+      expect(events.at(-1)).toMatchObject({ status: "error", error: { code: "timeout" } });
     }),
   );
 

@@ -2,8 +2,11 @@ import { loginAction, standardOf, whose } from "../actions.ts";
 import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
+import type { Flow } from "../flow.ts";
+import { waitForStdin } from "../flows/wait.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
 import { tokenInEnv } from "../providers/environment.ts";
+import { covers, isAddress, nameOf } from "../providers/resource.ts";
 import { isSecureUrl } from "../providers/url.ts";
 import { timeToLive } from "../store/record.ts";
 import { command, text } from "./command.ts";
@@ -12,8 +15,8 @@ const usage = (message: string, hint: string) => new Failure("usage", message, {
 
 /** RFC 9110 §9.1: in the letters that the request will have. */
 function checkMethod(raw: string, name: string): void {
-  if (/^[A-Za-z-]{1,20}$/.test(raw)) return;
-  throw usage(`${name} is not an HTTP method.`, "It is a word such as GET or POST.");
+  if (/^[A-Z-]{1,20}$/.test(raw)) return;
+  throw usage(`${name} is not an HTTP method.`, "It is a word in capitals, such as GET or POST.");
 }
 
 function checkUrl(raw: string, name: string): void {
@@ -43,15 +46,18 @@ export const proof = command({
   ],
   ends: ["auth_required", "store", "config"],
 
-  async *flow({ provider, connection: asked, method, url: address, nonce }, ctx) {
+  async *flow({ provider: target, connection: asked, method, url: address, nonce }, ctx) {
+    const provider = nameOf(target);
     const standard = await standardOf(provider, asked === undefined, ctx);
     const connection = asked ?? standard;
     const given = tokenInEnv(provider, connection, connection === standard, ctx);
-    const stored = given ? undefined : await ctx.store.connection(provider, connection);
+    const found = given ? undefined : await ctx.store.connection(provider, connection);
+    // As of token: a name may also have been given to something else.
+    const stored = isAddress(target) && !covers(found?.extras?.resource, target) ? undefined : found;
     const { access_token, dpop_key: key } = stored?.secrets ?? {};
     if (!stored || access_token === undefined || key === undefined) {
-      const { argv, ...action } = loginAction(provider, connection, standard);
-      throw new Failure("auth_required", `There is no token bound to a key for ${whose(provider, connection)}.`, {
+      const { argv, ...action } = loginAction(target, connection, standard);
+      throw new Failure("auth_required", `There is no token bound to a key for ${whose(target, connection)}.`, {
         hint: given
           ? `${given.name} is handed out, which needs no proof.`
           : `Sign in for one: ${[...argv, "--dpop"].join(" ")}`,
@@ -59,7 +65,7 @@ export const proof = command({
       });
     }
     const { headersFor } = await import("../flows/dpop.ts");
-    const url = new URL(address === "-" ? await onStdin(ctx) : address);
+    const url = new URL(address === "-" ? yield* onStdin(ctx) : address);
     const { dpop } = await headersFor({ key, access_token, method, url, nonce });
     const hasEnded = timeToLive(stored, ctx.now()) <= 0;
     return {
@@ -77,15 +83,21 @@ export const proof = command({
   },
 });
 
-async function onStdin(ctx: Context): Promise<string> {
-  const given = await ctx.stdin({ signal: ctx.signal, maxBytes: MAX_URL + 2 }).catch((error) => {
+/** Seconds. */
+const PATIENCE = 60;
+
+async function* onStdin(ctx: Context): Flow<string> {
+  const until = new Date(ctx.now().getTime() + PATIENCE * 1000);
+  let given: string | undefined = "";
+  try {
+    given = yield* waitForStdin(MAX_URL + 2, until, ctx);
+  } catch (error) {
     ctx.signal.throwIfAborted();
     if ((error as { code?: string }).code !== "TOO_LONG") throw error;
-    return "";
-  });
-  const address = given.trim();
-  checkUrl(address === "-" ? "" : address, "What stands on stdin");
-  return address;
+  }
+  if (given === undefined) throw usage(`Nothing came on stdin within ${PATIENCE} s.`, "Give the address with --url.");
+  checkUrl(given === "-" ? "" : given, "What stands on stdin");
+  return given;
 }
 
 const ENDED: Warning = {

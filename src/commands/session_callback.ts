@@ -1,7 +1,7 @@
 import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
 import { misfit } from "../flows/authorization_code.ts";
-import { waitFor } from "../flows/wait.ts";
+import { heartbeat, waitFor } from "../flows/wait.ts";
 import { Failure } from "../protocol/failure.ts";
 import { follow, recounted } from "../sessions/follow.ts";
 import type { SessionClear } from "../sessions/session.ts";
@@ -44,6 +44,7 @@ async function* onStdin({ session_id, expires_at }: SessionClear, ctx: Context):
   if (ctx.browser.welcome) {
     yield progress("await_user", "started", "Paste the address that the browser ended at, and press Enter.");
   }
+  const until = new Date(expires_at);
   const done = new AbortController();
   const signal = AbortSignal.any([ctx.signal, done.signal]);
   const firstLine = async () => {
@@ -51,7 +52,7 @@ async function* onStdin({ session_id, expires_at }: SessionClear, ctx: Context):
     return "";
   };
   try {
-    const line = yield* waitFor(firstLine(), new Date(expires_at), ctx);
+    const line = yield* waitFor(firstLine(), until, ctx, heartbeat(until, ctx, "the address on stdin"));
     if (line !== undefined) return line;
     throw new Failure("timeout", "No address came before the time of the sign-in was up.", { session_id });
   } finally {

@@ -29,8 +29,11 @@ export async function givenClient(
   const provider = nameOf(args.provider);
   const given = args["client-id"] ?? clientInEnv(provider, ctx).client_id ?? implied?.client_id;
   const client_id = given ?? known?.client?.client_id;
-  if (client_id === undefined) return { client: undefined, isKnown: false };
   const { "client-secret-from": source, "client-key-from": keySource, "client-key-id": kid } = args;
+  if (kid !== undefined && keySource === undefined) {
+    throw new Failure("usage", "--client-key-id says nothing without --client-key-from.");
+  }
+  if (client_id === undefined) return { client: undefined, isKnown: false };
   if (source !== undefined && keySource !== undefined) {
     throw new Failure("usage", "--client-secret-from and --client-key-from are both given.", {
       hint: "A client proves itself by one of them.",

@@ -2,7 +2,9 @@
 import { standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
+import { Failure } from "../protocol/failure.ts";
 import type { Definition, Grant as GrantName } from "../providers/definition.ts";
+import { clientInEnv } from "../providers/environment.ts";
 import { known as knownAs, noSuchProvider } from "../providers/lookup.ts";
 import { isAddress, nameOf } from "../providers/resource.ts";
 import { valuesIn } from "../providers/template.ts";
@@ -96,7 +98,10 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
   const inputs = again?.inputs ?? (await inputsFor(chosen, given, ctx));
   const implied = again?.client ?? (chosen && clientIn(await grantFlows[chosen](), inputs));
   const { client, isKnown } = await givenClient(asked, known, implied, ctx);
-  const resource = protectedOf(asked, definition, before, isKnown ? known : undefined);
+  const isGiven = (asked["client-id"] ?? clientInEnv(provider, ctx).client_id) !== undefined;
+  const isRepeated = again?.client && (client === again.client || !isGiven);
+  const client_of = isRepeated ? before?.server?.issuer : isKnown && known && (known.definition.issuer ?? "nobody");
+  const resource = protectedOf(asked, definition, before, client_of || undefined);
   const extras = await extrasOf(asked, same ? before?.extras : undefined, definition, ctx);
   const begun = ctx.now();
   const plan: Plan = {
@@ -125,7 +130,17 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
     step_up: resource && stepUp(resource, before),
   };
   if (!plan.client && !plan.clientMetadataUrl && !mayRegister(definition)) throw await lacksClient(plan, ctx);
+  mustSayWhose(asked, plan);
   return plan;
+}
+
+/** What a client proves itself by is of no use to one that is yet to be registered. */
+function mustSayWhose(asked: Asked, { client }: Plan): void {
+  const given = (["client-secret-from", "client-key-from"] as const).find((name) => asked[name] !== undefined);
+  if (client || !given) return;
+  throw new Failure("usage", `--${given} is given, and not whose it is.`, {
+    hint: "Give the client with --client-id.",
+  });
 }
 
 /** What is given now, over what the last login of this connection asked for. */

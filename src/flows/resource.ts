@@ -8,6 +8,7 @@
  * another issuer are not told to this one.
  */
 import * as z from "zod/mini";
+import { naming, standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, progress } from "../flow.ts";
@@ -17,7 +18,7 @@ import type { Definition } from "../providers/definition.ts";
 import { atIssuer } from "../providers/lookup.ts";
 import { covers, isSameAddress } from "../providers/resource.ts";
 import { isSameIssuer } from "../providers/server.ts";
-import { isLoopback, isSecureUrl } from "../providers/url.ts";
+import { isSecureUrl, mayLead } from "../providers/url.ts";
 import { type Challenge, challengeIn, isScope, type Protected, union } from "./challenge.ts";
 import type { PlannedClient } from "./client.ts";
 import { guardedFetch } from "./http.ts";
@@ -51,7 +52,10 @@ export async function* locate(plan: Plan, wanted: Protected, ctx: Context): Flow
   yield progress("discover", "done", `${address} takes tokens of ${as.issuer}.${part}`);
   yield* vet({ ...plan, definition }, as);
   const isForeign = wanted.client_of !== undefined && wanted.client_of !== as.issuer;
-  if (plan.client && isForeign && !isOpenToAnybody(plan, as)) throw foreignClient(plan.client, plan, wanted, as);
+  if (plan.client && isForeign && !isOpenToAnybody(plan, as)) {
+    const whose = naming(address, plan.connection, await standardOf(plan.provider, false, ctx));
+    throw foreignClient(plan.client, whose, wanted, as);
+  }
 
   const before = held?.issuer === as.issuer ? held.scope : undefined;
   const scope = plan.scope ?? (await selected(before ?? definition.scope, answer.challenge, metadata, plan, as));
@@ -301,7 +305,7 @@ const isOpenToAnybody = ({ clientMetadataUrl }: Plan, as: AuthorizationServer): 
 /** What is known of a client is known of it at its own server. Source: MCP authorization, authorization server binding. */
 function foreignClient(
   { client_id }: PlannedClient,
-  { provider }: Plan,
+  whose: string[],
   { address, client_of }: Protected,
   as: AuthorizationServer,
 ) {
@@ -310,8 +314,8 @@ function foreignClient(
     next_actions: [
       {
         id: "login",
-        argv: ["authline", "login", address, "--client-id", "{client_id}"],
-        description: `Sign in to ${provider} with a client of the new server.`,
+        argv: ["authline", "login", ...whose, "--client-id", "{client_id}"],
+        description: `Sign in to ${address} with a client of the new server.`,
       },
     ],
   });
@@ -339,10 +343,6 @@ async function selected(
 }
 
 // --- words -----------------------------------------------------------------------------------------------------------
-
-/** Whether one address may send us to another: never to http, and to this machine only from this machine. */
-const mayLead = (from: string, to: string) =>
-  isSecureUrl(to) && (isLoopback(new URL(from).hostname) || !isLoopback(new URL(to).hostname));
 
 const isNoPlace = (from: string, to: string) =>
   !isSecureUrl(to) ? "is not an https address" : mayLead(from, to) ? "is not an issuer" : "is on this machine";

@@ -81,7 +81,7 @@ export async function* patiently<T>(ask: () => Promise<T>, ctx: Context): Flow<T
         retry_in,
         reason: error.code,
       });
-      await ctx.sleep(retry_in);
+      await ctx.sleep(retry_in, ctx.signal);
     }
   }
 }

@@ -44,7 +44,7 @@ interface Opened extends Way {
 }
 
 export async function* signIn(planned: Plan, ctx: Context, continuity?: Continuity): Flow<Outcome<"login">> {
-  const { plan, as } = yield* located(planned, ctx);
+  const { plan, as } = yield* inTime(planned, ctx, (inner) => located(planned, inner));
   if (planned.protected) await continuity?.located(plan);
   if (secondsUntil(plan.deadline, ctx) <= 0) throw tooLate(); // nobody is asked for what cannot be waited for
   const identity = yield* identify(plan, as, ctx);
@@ -74,12 +74,13 @@ async function* signInAs(
   if (plan.dpop_key !== undefined) mustTakeProofs(as, plan.definition);
   const dpop = await proofsOf(plan.dpop_key);
   const ways = await waysIn(plan, client, as, Object.keys(saved) as GrantName[], ctx);
+  for (const { grant } of ways) mustSayWhen(plan, scopeOf(plan, grant, as));
   const request = ({ flow, grant }: Way): GrantRequest => ({
     ...plan,
     as,
     redirectUri,
     client: { ...client, token_endpoint_auth_method: authMethod(as, plan.definition, client) },
-    scope: plan.scope ?? (plan.definition.resource ? undefined : modestScope(grant, as)),
+    scope: scopeOf(plan, grant, as),
     token_params: plan.definition.token_params,
     dpop,
     announced: continuity?.announced.has(flow) ?? false,
@@ -125,6 +126,23 @@ async function* located(plan: Plan, ctx: Context): Flow<{ plan: Plan; as: Author
   const as = yield* authorizationServer(plan.definition, ctx);
   if (plan.definition.resource) yield* (await import("./resource.ts")).vet(plan, as);
   return { plan, as };
+}
+
+/** Whoever lists many servers, each of them silent, would keep us for longer than anybody wants to wait. */
+async function* inTime<T>({ deadline }: Plan, ctx: Context, look: (inner: Context) => Flow<T>): Flow<T> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, over.signal]);
+  const left = Math.min(Math.max(0, secondsUntil(deadline, ctx)), 86400); // a timer has an end (2^31 ms)
+  const timer = ctx.sleep(left, signal).then(
+    () => over.abort(tooLate()),
+    () => {},
+  );
+  try {
+    return yield* look({ ...ctx, signal });
+  } finally {
+    over.abort();
+    await timer;
+  }
 }
 
 const tooLate = () =>
@@ -175,6 +193,17 @@ async function* delivery(mail: AsyncGenerator<string, void, void>, opened: Opene
     }
   }
   throw new Failure("internal", "The mail has stopped coming in.");
+}
+
+const scopeOf = ({ scope, definition }: Plan, grant: Grant, as: AuthorizationServer) =>
+  scope ?? (definition.resource ? undefined : modestScope(grant, as));
+
+/** Before anybody is asked: it stands in the ID token, which is for whoever asks for it (OIDC Core §3.1.2.1). */
+function mustSayWhen({ extras, definition }: Plan, scope = ""): void {
+  if (extras.max_age === undefined || scope.split(" ").includes("openid")) return;
+  throw new Failure("config", `${definition.display_name} will not say when you signed in: --max-age cannot be held.`, {
+    hint: "That stands in an ID token: ask for one with openid in --scope.",
+  });
 }
 
 /** Where nobody says what to ask for: who signs in, and to stay signed in, if the server has words for that. */

@@ -3,7 +3,7 @@ import { defined } from "../defined.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Definition } from "../providers/definition.ts";
 import { covers } from "../providers/resource.ts";
-import type { ConnectionView, LearnedView } from "../store/record.ts";
+import type { ConnectionView } from "../store/record.ts";
 import { challengeIn, type Protected, union } from "./challenge.ts";
 import type { Asked, Plan } from "./plan.ts";
 
@@ -12,7 +12,7 @@ export function protectedOf(
   asked: Asked,
   { resource: address, display_name }: Definition,
   before: ConnectionView | undefined,
-  known: LearnedView | undefined,
+  client_of: string | undefined,
 ): Protected | undefined {
   const challenge = asked.challenge === undefined ? undefined : challengeIn(asked.challenge);
   if (address === undefined) {
@@ -28,7 +28,7 @@ export function protectedOf(
   const held = covers(before?.extras?.resource, address) ? before : undefined;
   return {
     address,
-    ...defined({ challenge, issuer: asked.issuer, client_of: known && (known.definition.issuer ?? "nobody") }),
+    ...defined({ challenge, issuer: asked.issuer, client_of }),
     ...(held && {
       held: { issuer: held.server?.issuer ?? "", ...defined({ scope: union(held.requested_scope, held.scope) }) },
     }),

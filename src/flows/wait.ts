@@ -1,14 +1,14 @@
 /** Waiting for a person: with a deadline, and with a sign of life at least every 15 s. */
 import type { Context } from "../context.ts";
 import { type Flow, progress } from "../flow.ts";
-import { waitingForYou } from "../protocol/waiting.ts";
+import { inWords, waitingForYou } from "../protocol/waiting.ts";
 
 export const HEARTBEAT_SECONDS = 15;
 
 export const secondsUntil = (until: Date, ctx: Pick<Context, "now">) => (until.getTime() - ctx.now().getTime()) / 1000;
 
 /** A sign of life at least every 15 s until `until`. Measured by a clock that nobody sets. */
-export function heartbeat(until: Date, ctx: Context) {
+export function heartbeat(until: Date, ctx: Context, what?: string) {
   const deadline = ctx.uptime() + secondsUntil(until, ctx);
   let last = ctx.uptime();
   /** To be called when something else was said. */
@@ -25,7 +25,8 @@ export function heartbeat(until: Date, ctx: Context) {
       if (now >= last + HEARTBEAT_SECONDS) {
         beat();
         const remaining = Math.round(deadline - now);
-        yield progress("await_user", "waiting", waitingForYou(remaining), { remaining });
+        const message = what ? `Waiting for ${what}, ${inWords(remaining)} left.` : waitingForYou(remaining);
+        yield progress("await_user", "waiting", message, { remaining });
       }
       if (now >= end) return true;
     }
@@ -55,5 +56,16 @@ export async function* waitFor<T>(
     if (!arrived.signal.aborted) throw error;
     await done;
     return value;
+  }
+}
+
+/** All of standard input, without what stands around it; undefined when `until` comes first. Throws what reading it throws. */
+export async function* waitForStdin(maxBytes: number, until: Date, ctx: Context): Flow<string | undefined> {
+  const enough = new AbortController();
+  const arrival = ctx.stdin({ signal: AbortSignal.any([ctx.signal, enough.signal]), maxBytes });
+  try {
+    return (yield* waitFor(arrival, until, ctx, heartbeat(until, ctx, "the address on stdin")))?.trim();
+  } finally {
+    enough.abort("waited for long enough");
   }
 }

@@ -51,8 +51,10 @@ export interface Known {
 
 export async function known(name: string, ctx: Sources, told: Told = {}): Promise<Known | undefined> {
   const own = await ctx.definitions.read(name);
-  const learned = await ctx.store.learned(name);
-  const base = resourceIn(name, own ?? builtIn(name), learned, told.address);
+  const kept = await ctx.store.learned(name);
+  const base = await resourceIn(name, own ?? builtIn(name), kept, told.address, ctx);
+  const isOther = base?.resource !== undefined && kept?.definition.resource !== base.resource;
+  const learned = isOther ? undefined : kept;
   const { set: learnedSet = {}, issuer: learnedIssuer, ...taught } = learned?.definition ?? {};
   const variables = base?.variables ?? {};
   const before = Object.fromEntries(
@@ -72,20 +74,28 @@ export async function known(name: string, ctx: Sources, told: Told = {}): Promis
   return { definition, written, learned: isSame ? learned : undefined, set };
 }
 
-/** An address says what is to be known of it, and what a login has found out there; what else has its name is not it. */
-function resourceIn(
+/**
+ * An address says what is to be known of it, and what a login has found out there; what else has its name is not it, and
+ * keeps it for as long as somebody is signed in there.
+ */
+async function resourceIn(
   name: string,
   base: Definition | undefined,
   learned: LearnedView | undefined,
-  address = base ? undefined : learned?.definition.resource,
-): Definition | undefined {
+  named: string | undefined,
+  { store }: Pick<Context, "store">,
+): Promise<Definition | undefined> {
+  const address = named ?? (base ? undefined : learned?.definition.resource);
   if (address === undefined) return base;
-  const before = base ?? learned?.definition;
-  if (before && before.resource !== address) {
+  const isOther = (one: LearnedView["definition"] | undefined) => one !== undefined && one.resource !== address;
+  if (isOther(base) || (isOther(learned?.definition) && (await store.connections(name)).length > 0)) {
     throw new Failure("config", `${address} would be called ${name}, and that is another provider.`, {
-      hint: "Forget that one first, or sign in to this one by its issuer under a name of your own.",
+      hint: base
+        ? "Sign in to this one by its issuer under a name of your own."
+        : `Sign out of that one first: authline logout ${name} --all`,
     });
   }
+  const before = base ?? (isOther(learned?.definition) ? undefined : learned?.definition);
   const { issuer, discovery, endpoints } = before ?? {};
   return { name, display_name: address, resource: address, ...defined({ issuer, discovery, endpoints }) };
 }

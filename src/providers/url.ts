@@ -16,5 +16,15 @@ export function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
 
+/** What else ends here: https may be asked for by any of these names, http by none. Source: RFC 6761 §6.3, RFC 4291 §2.5.5.2. */
+const ALSO_HERE = /(^|\.)localhost\.?$|^0\.0\.0\.0$|^\[::\]$|^\[::ffff:(7f[0-9a-f]{2}:[0-9a-f]+|0:0)\]$/;
+
+/** Whether one address may send us to another: never to http, and to this machine only from this machine. */
+export function mayLead(from: string, to: string): boolean {
+  if (!isSecureUrl(to)) return false;
+  const { hostname } = new URL(to);
+  return isLoopback(new URL(from).hostname) || !(isLoopback(hostname) || ALSO_HERE.test(hostname));
+}
+
 /** Where the browser comes back to, unless somebody knows better; on any port. Source: RFC 8252 §7.3. */
 export const REDIRECT_URI = "http://127.0.0.1/callback";

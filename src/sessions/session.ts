@@ -45,7 +45,9 @@ const Asked = lazily(() =>
 /** What a protected resource has said: instead of what was asked, and with it. */
 const Found = lazily(() => {
   const { definition, scope, taught, extras } = Asked().shape;
-  return z.object({ definition, scope, taught, extras });
+  /** Its server is another one than that of the client that was planned, which is not told to it. */
+  const without_client = z.optional(z.literal(true));
+  return z.object({ definition, scope, taught, extras, without_client });
 });
 
 /** A session as anybody may know it. */
@@ -121,9 +123,10 @@ export function sessionOf(plan: Plan, session_id: string, now: Date): Session {
 }
 
 /** For `found`. */
-export const foundIn = ({ definition, scope, taught, extras }: Plan): Session["found"] => ({
+export const foundIn = ({ definition, scope, taught, extras, client }: Plan): Session["found"] => ({
   ...{ definition, taught, extras },
   ...defined({ scope }),
+  ...(client === undefined && { without_client: true }),
 });
 
 export function planIn(session: Session): Plan {
@@ -135,7 +138,7 @@ export function planIn(session: Session): Plan {
     connection,
     flow,
     definition,
-    client: clientIn({ ...defined({ client_id }), ...client }, secrets),
+    client: clientIn({ ...(!found?.without_client && defined({ client_id })), ...client }, secrets),
     clientMetadataUrl: client_metadata_url,
     registration: secrets.registration ?? {},
     scope,
@@ -166,7 +169,8 @@ function clientIn(client: Partial<NonNullable<SessionClear["client"]>>, secrets:
 /** The session once it is known who the server is asked as. */
 export function identified(session: Session, { client, redirectUri: redirect_uri }: Identity): Session {
   const { client_secret, client_key, registration_access_token, ...clear } = client;
-  const secrets = { ...session.secrets, ...defined({ client_secret, client_key, registration_access_token }) };
+  const { client_secret: _, client_key: __, registration_access_token: ___, ...others } = session.secrets; // of another
+  const secrets = { ...others, ...defined({ client_secret, client_key, registration_access_token }) };
   return { ...session, client: { ...clear, redirect_uri }, secrets };
 }
 

@@ -1,6 +1,7 @@
 // Protected: a credential is of one resource and one issuer. Nothing of the one is handed out for another, nothing of an old
 // issuer is told to a new one, more is asked for only beside what is held, and nobody is asked for the same for ever.
 
+import { generateKeyPairSync } from "node:crypto";
 import { afterAll, describe, expect, test } from "vitest";
 import { CLIENT, comesBack, judge, knock, SECRET, stateOf, tokens } from "../hostile/attack.ts";
 import { metadata, startHostileServer } from "../support/hostile-server.ts";
@@ -31,6 +32,12 @@ async function within(shape: Shape, use: (world: World, home: string) => Promise
   }
 }
 
+interface Session {
+  session_id: string;
+  state: string;
+}
+const JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
 const nameIn = ({ rs }: World) => `127.0.0.1-${new URL(rs).port}_mcp`;
 const recordOf = (world: World, home: string) => opened(home, "connection", `default@${nameIn(world)}`);
 const said = async (argv: string[], home: string, env: Record<string, string> = {}) =>
@@ -58,6 +65,10 @@ describe.concurrent("a token is handed out for its resource", () => {
       const login = await said(["login", world.resource, "--client-id", CLIENT], home);
       expect(login?.error).toMatchObject({ code: "config", message: expect.stringContaining("another provider") });
       expect((await said(["token", nameIn(world)], home))?.status).toBe("success");
+      const way = login?.error?.hint?.split(": authline ")[1]?.split(" ") ?? [];
+      expect((await said(way, home))?.status).toBe("success");
+      await signIn(world, [], { home });
+      expect((await said(["token", world.resource], home))?.status).toBe("success");
     }));
 
   test("and every command that takes a provider takes the address", () =>
@@ -79,6 +90,25 @@ describe.concurrent("a token is handed out for its resource", () => {
       expect((await said(["token"], home))?.data).toMatchObject({ ...is, connection: "play" });
       expect(await said(["logout", world.resource], home)).toMatchObject({ status: "success" });
     }));
+
+  test("and so is a proof of the key that it is bound to", () =>
+    within(
+      {
+        metadata: () => ({ dpop_signing_alg_values_supported: ["ES256"] }),
+        as: () => ({ "POST /token": { json: tokens({ token_type: "DPoP" }) } }),
+      },
+      async (world, home) => {
+        await signIn(world, ["--dpop"], { home });
+        const proof = (of: string) => said(["proof", of, "--url", world.resource], home);
+        for (const of of [world.resource, nameIn(world)]) {
+          expect((await proof(of))?.data, of).toMatchObject({ provider: nameIn(world), htu: world.resource });
+        }
+        expect((await proof(`${world.rs}/other`))?.error).toMatchObject({
+          code: "auth_required",
+          hint: `Sign in for one: authline login ${world.rs}/other --dpop`,
+        });
+      },
+    ));
 
   test("whose refresh names the resource again", () =>
     within({}, async (world, home) => {
@@ -177,7 +207,9 @@ describe.concurrent("when the resource takes tokens of another issuer", () => {
       expect(run?.error).toMatchObject({ code: "config", message: expect.stringContaining(fresh.url) });
       expect(run?.message).toContain(world.as);
       expect(run?.next_actions?.[0]?.argv).toEqual(["authline", "login", world.resource, "--client-id", "{client_id}"]);
-      expect(fresh.requests.map(({ path }) => path)).toEqual([AS]);
+      const work = await said(["login", world.resource, "--connection", "work"], home);
+      expect(work?.next_actions?.[0]?.argv).toContain("work");
+      expect(fresh.requests.map(({ path }) => path)).toEqual([AS, AS]);
       expect((await said(["token", world.resource], home))?.data).toMatchObject({ access_token: SECRET.access });
     }));
 
@@ -211,6 +243,59 @@ describe.concurrent("when the resource takes tokens of another issuer", () => {
       expect(exchange?.body).not.toContain(SECRET.client);
       expect(exchange?.body).not.toContain(SECRET.refresh);
       expect(recordOf(world, home)).toMatchObject({ server: { issuer: fresh.url } });
+    }));
+
+  test("nor is it by a sign-in that was killed while it registered, and is taken up again", () =>
+    moved(async (world, home, fresh) => {
+      const arrived = new Promise<void>((resolve) => {
+        fresh.routes["POST /register"] = () => resolve();
+      });
+      const first = authline(["login", world.resource, "--flow", "authorization_code"], { home });
+      await arrived;
+      first.kill("SIGKILL");
+      await first.done;
+      fresh.routes["POST /register"] = (_, __, body) => ({
+        status: 201,
+        json: { ...JSON.parse(body), client_id: "registered" },
+      });
+      const { sessions = [] } = ((await said(["session", "list"], home))?.data ?? {}) as { sessions?: Session[] };
+      const open = sessions.find(({ state }) => state === "pending");
+      const second = authline(["session", "wait", open?.session_id ?? ""], { home });
+      await comesBack()(second);
+      expect(resultOf(await second.done)).toMatchObject({ status: "success" });
+      expect(fresh.requests.map(({ path }) => path)).toEqual([AS, "/register", AS, "/register", "/token"]);
+      const sent = JSON.stringify(fresh.requests.map(({ body, headers }) => [body, headers]));
+      for (const theirs of [CLIENT, SECRET.client, Buffer.from(SECRET.client).toString("base64").slice(4, -4)]) {
+        expect(sent).not.toContain(theirs);
+      }
+      expect(recordOf(world, home)).toMatchObject({ client: { client_id: "registered" }, secrets: {} });
+      expect(recordOf(world, home)).not.toHaveProperty("secrets.client_secret");
+    }, {}));
+
+  test("nor by a program's sign-in that is repeated as it was", () =>
+    within({ metadata: () => ({ grant_types_supported: [...GRANTS, JWT_BEARER] }) }, async (world, home) => {
+      const more = { grant_types_supported: [...GRANTS, JWT_BEARER] };
+      const fresh = await startHostileServer((url) => ({
+        [`GET ${AS}`]: { json: metadata(url, more) },
+        "POST /token": { json: tokens() },
+      }));
+      try {
+        const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+        const env = { KEY: String(privateKey.export({ type: "pkcs8", format: "pem" })), CLIENT_SECRET: SECRET.client };
+        const program = ["--flow", "jwt_bearer", "--signing-key-from", "env:KEY"];
+        const client = ["--client-id", CLIENT, "--client-secret-from", "env:CLIENT_SECRET"];
+        expect((await said(["login", world.resource, ...program, ...client], home, env))?.status).toBe("success");
+        expect((await said(["login", world.resource], home))?.status).toBe("success");
+        world.resourceServer.routes[`GET ${PRM}${MCP}`] = {
+          json: { resource: world.resource, authorization_servers: [fresh.url] },
+        };
+        for (const again of [[], ["--client-id", CLIENT]]) {
+          expect((await said(["login", world.resource, ...again], home))?.error).toMatchObject({ code: "config" });
+        }
+        expect(new Set(fresh.requests.map(({ path }) => path))).toEqual(new Set([AS]));
+      } finally {
+        await fresh.close();
+      }
     }));
 
   test("the old credential is refreshed where it came from, and nowhere else", () =>

@@ -3,7 +3,7 @@
 
 import { afterAll, describe, expect, test } from "vitest";
 import type { Ending } from "../hostile/attack.ts";
-import { metadata } from "../support/hostile-server.ts";
+import { hang, metadata } from "../support/hostile-server.ts";
 import { sweep } from "../support/spawn.ts";
 import {
   AS,
@@ -35,6 +35,14 @@ const prm = (json: object) => ({ [`GET ${PRM}${MCP}`]: { json } });
 const where = ({ rs }: Places) => `${rs}${PRM}${MCP}`;
 
 const FAULTS: Fault[] = [
+  {
+    what: "none of its authorization servers answers in time",
+    rs: ({ resource, as }) => prm({ resource, authorization_servers: Array(8).fill(as) }),
+    as: () => ({ [`GET ${AS}`]: hang }),
+    argv: () => ["--timeout", "3s"],
+    ends: "timeout",
+    says: () => ["The time was up"],
+  },
   // --- the resource's metadata
   {
     what: "the metadata are of another resource",

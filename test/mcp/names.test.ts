@@ -4,6 +4,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { canonicalOf, covers, isAddress, isSameAddress, nameOf } from "../../src/providers/resource.ts";
+import { mayLead } from "../../src/providers/url.ts";
 import { NAME } from "../../src/store/record.ts";
 
 const of = (raw: string) => nameOf(canonicalOf(raw, "<provider>"));
@@ -146,4 +147,21 @@ test.each([
 test("only the slash of an empty path is forgiven", () => {
   expect(isSameAddress("https://a.example/", "https://a.example")).toBe(true);
   expect(isSameAddress("https://a.example/mcp/", "https://a.example/mcp")).toBe(false);
+});
+
+describe("one address may send us to another", () => {
+  test.each([
+    ["https://mcp.example.com/mcp", "https://as.example.com", true],
+    ["https://mcp.example.com/mcp", "http://as.example.com", false],
+    ["https://mcp.example.com/mcp", "https://user@as.example.com", false],
+    ["http://127.0.0.1:3000/mcp", "http://localhost:4000", true],
+    ["http://127.0.0.1:3000/mcp", "https://as.example.com", true],
+    ["https://mcp.example.com/mcp", "https://localhost.example.com", true],
+  ])("from %s to %s: %s", (from, to, may) => expect(mayLead(from, to)).toBe(may));
+
+  const here = ["127.0.0.1", "127.1", "0x7f.1", "localhost", "LOCALHOST", "localhost.", "app.localhost", "[::1]"];
+  test.each([...here, "0.0.0.0", "0", "[::]", "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"])(
+    "but not from the network to this machine as %s",
+    (host) => expect(mayLead("https://mcp.example.com/mcp", `https://${host}:8443/`)).toBe(false),
+  );
 });

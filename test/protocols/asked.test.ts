@@ -164,6 +164,15 @@ describe.concurrent("how somebody has to sign in", () => {
     },
   );
 
+  test(
+    "--max-age where no ID token is asked for is refused before anybody has to sign in",
+    inWorld(async (w) => {
+      const { code, events, result } = await w.run(w.login("--scope", "offline_access", "--max-age", "1m"));
+      expect([code, result.error?.hint]).toEqual([78, expect.stringContaining("openid")]);
+      expect(events.filter(({ phase }) => phase === "auth_url" || phase === "device_code")).toEqual([]);
+    }),
+  );
+
   /** A script's server, whose ID token says that somebody signed in so many seconds before now. */
   async function signedInAgo(seconds: number | undefined, maxAge: string) {
     const home = tempHome();

@@ -14,7 +14,7 @@ import { remember } from "../support/issued.ts";
 import { visit } from "../support/person.ts";
 import { opened } from "../support/sealed.ts";
 import { inWorld, type World } from "../support/sessions.ts";
-import { sweep } from "../support/spawn.ts";
+import { authline, sweep, tempHome } from "../support/spawn.ts";
 import { leaks } from "../support/stream.ts";
 
 /** Where somebody keeps a key, which is not authline's home. */
@@ -194,6 +194,18 @@ describe.concurrent("what cannot be", () => {
       withKey("ES256", ["RS256"]),
     ),
   );
+
+  test.each([
+    ["a key that nobody's client has", ["--client-key-from", "env:A"]],
+    ["a secret that nobody's client has", ["--client-secret-from", "env:A"]],
+    ["the name of a key that is not given", ["--client-id", "cli", "--client-key-id", "2026"]],
+  ])("%s is not left out in silence", async (_what, argv) => {
+    const { code, events } = await authline(["login", "acme", "--issuer", "https://acme.example", ...argv], {
+      home: tempHome(),
+      env: { A: "s" },
+    }).done;
+    expect([code, events.map(({ phase }) => phase)]).toEqual([64, ["result"]]);
+  });
 
   test(
     "a secret and a key at once are one too many",

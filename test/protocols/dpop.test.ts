@@ -259,10 +259,23 @@ describe.concurrent("authline proof", () => {
     }),
   );
 
+  test(
+    "that waits for an address says that it does",
+    inWorld(async (w) => {
+      await signInByRedirect(w);
+      const waiting = authline(["proof", "acme"], { home: w.home, stdin: "held-open", timeoutMs: 30_000 });
+      expect(await waiting.next("progress")).toMatchObject({ message: expect.stringContaining("stdin") });
+      waiting.kill("SIGINT");
+      expect((await waiting.done).events.at(-1)).toMatchObject({ status: "cancelled" });
+    }, withProofs()),
+    40_000,
+  );
+
   test.each([
     ["http to elsewhere", ["--url", "http://acme.example/"]],
     ["no address at all", ["--url", "acme"]],
     ["no method", ["--url", "https://acme.example/", "--method", "GET /"]],
+    ["a method that would be sent in other letters", ["--url", "https://acme.example/", "--method", "patch"]],
     ["no nonce", ["--url", "https://acme.example/", "--nonce", "a b"]],
   ])("%s is a usage error", async (_what, argv) => {
     const { code, events } = await authline(["proof", "acme", ...argv], { home: tempHome() }).done;
