@@ -161,6 +161,15 @@ describe("where a key comes from", () => {
   });
 });
 
+test("from a command that takes its time: whoever waits is told so, and Ctrl-C ends it", {
+  timeout: 40_000,
+}, async () => {
+  const login = authline(["login", "acme", "--key-from", "cmd:sleep 60"], { home, timeoutMs: 30_000 });
+  expect(await login.next("progress")).toMatchObject({ step: "await_user", state: "waiting", reason: "read_source" });
+  process.kill(login.pid, "SIGINT");
+  expect((await login.done).events.at(-1)?.error?.code).toBe("cancelled");
+});
+
 describe("a key that does not fit", () => {
   const unfit: [what: string, key: string][] = [
     ["of another provider", FOREIGN],
@@ -273,6 +282,17 @@ describe("which way in", () => {
   const wrong: [argv: string[], code: string, words: RegExp][] = [
     [["login", "acme", "--flow", "device_code"], "usage", /signed in to with an API key, and not with --flow/],
     [["login", "acme", "--flow", "device_code", "--key-from", "env:KEY"], "usage", /--key-from gives an API key/],
+    [
+      ["login", "acme", "--key-from", "env:KEY", "--scope", "x"],
+      "usage",
+      /--scope says nothing to a sign-in with an API key/,
+    ],
+    [["login", "acme", "--key-from", "env:KEY", "--dpop"], "usage", /--dpop says nothing/],
+    [
+      ["login", "acme", "--key-from", "env:KEY", "--assertion-from", "env:KEY"],
+      "usage",
+      /--assertion-from says nothing/,
+    ],
     [["login", "github", "--flow", "api_key"], "config", /GitHub has no API keys that authline knows of/],
     [["login", "nobody", "--flow", "api_key"], "not_found", /No provider is called "nobody"/],
   ];
@@ -626,6 +646,19 @@ describe("login --import", () => {
     expect(stored()).toEqual([]);
   });
 
+  test("where nobody could be reached, the same command is the next one", async () => {
+    define("acme", { api_key: { verify: { endpoint: `${api.url}/broken` } } });
+    put(`ACME_API_KEY=${ADA}\n`);
+    const { next_actions } = await run(take("--connection", "work"), here());
+    const argv = ["authline", "login", "--connection", "work", "--import", ".env"];
+    expect(next_actions?.map((action) => action.argv)).toEqual([argv]);
+  });
+
+  test("the mark that some editors put before all hides no variable", async () => {
+    put(`\ufeffACME_API_KEY=${ADA}\n`);
+    expect(await run(take(), here())).toMatchObject({ exit_code: 0, data: { taken: [{ variable: "ACME_API_KEY" }] } });
+  });
+
   test("the commonest variable of a provider comes first, the next one where that fails", async () => {
     put(`ACME_KEY=${BOB}\nACME_API_KEY=${ADA}\n`);
     const first = await run(take(), here());
@@ -682,6 +715,8 @@ describe("login --import", () => {
     ["no file", undefined, [], "config"],
     ["a provider that is not known", "FOO=1\n", ["nobody"], "not_found"],
     ["a key beside it", "FOO=1\n", ["--key-from", "stdin"], "usage"],
+    ["a flow beside it", "FOO=1\n", ["--flow", "device_code"], "usage"],
+    ["a client beside it", "FOO=1\n", ["--client-id", "x"], "usage"],
   ];
   test.each(wrong)("%s: one clear error", async (_, text, more, code) => {
     if (text !== undefined) put(text);

@@ -165,6 +165,12 @@ const cases: [what: string, argv: string[], message: RegExp | string, hint: RegE
     /^Write env:NAME, file:PATH, stdin or cmd:COMMAND\./,
   ],
   [
+    "two that read standard input",
+    ["login", "github", "--client-id", "x", "--client-secret-from", "stdin", "--registration-token-from", "stdin"],
+    "--client-secret-from and --registration-token-from both read standard input.",
+    "Give one of them as env:NAME, file:PATH or cmd:COMMAND.",
+  ],
+  [
     "an issuer in clear text",
     ["login", "acme", "--issuer", "http://login.acme.example"],
     '--issuer cannot be "http://login.acme.example".',

@@ -367,6 +367,11 @@ describe("a server that", () => {
       { status: 201, json: { ...good, redirect_uris: ["https://evil.example/"] } },
       "provider",
     ],
+    [
+      "names a time that there is not",
+      { status: 201, json: { ...good, client_secret: "s", client_secret_expires_at: 1e20 } },
+      "provider",
+    ],
     ["refuses", { status: 403, json: { error: "access_denied" } }, "denied"],
     ["answers with HTML", { status: 200, text: "<html>" }, "provider"],
     ["is down", { status: 503 }, "provider"],
@@ -379,11 +384,77 @@ describe("a server that", () => {
     expect(sent("/device")).toEqual([]);
   });
 
+  const management = (uri: (url: string) => string): Route => {
+    let count = 0;
+    return (_, __, body) => ({
+      status: 201,
+      json: {
+        ...good,
+        client_id: `client-${++count}`,
+        redirect_uris: JSON.parse(body).redirect_uris,
+        registration_client_uri: uri(server.url),
+        registration_access_token: "manage-it-with-this",
+      },
+    });
+  };
+  const approved = {
+    "POST /device": {
+      json: { device_code: "d", user_code: "U", verification_uri: "https://a.example", interval: 1, expires_in: 60 },
+    },
+    "POST /token": { json: { access_token: "at-1", token_type: "Bearer", expires_in: 3600 } },
+  };
+
+  test("says that a client is managed at another place: nothing is read or deleted there", async () => {
+    const victim = await startHostileServer({ "*": { status: 204 } });
+    try {
+      await start(management(() => `${victim.url}/index`));
+      Object.assign(server.routes, approved);
+      expect((await login()).exit_code).toBe(0);
+      expect((await login()).exit_code).toBe(0);
+      expect((await run(["logout", "acme"])).exit_code).toBe(0);
+      expect(victim.requests).toEqual([]);
+      expect(sent("/register")).toHaveLength(1);
+    } finally {
+      await victim.close();
+    }
+  });
+
+  test("lets no client read what is known of it has not forgotten it: nothing is registered again", async () => {
+    await start(management((url) => `${url}/register/it`));
+    Object.assign(server.routes, approved, { "GET /register/it": { status: 403 } });
+    for (const _ of [1, 2, 3]) expect((await login()).exit_code).toBe(0);
+    expect(sent("/register")).toHaveLength(1);
+  });
+
+  test.each(["--registration-token-from", "--software-statement-from"])(
+    "wants a %s that no header could carry is not asked",
+    async (flag) => {
+      await start(echo);
+      const argv = ["login", "acme", "--issuer", server.url, flag, "env:WORD"];
+      const { error } = await run(argv, { env: { WORD: "two\nlines-of-secret" } });
+      expect(error).toMatchObject({ code: "config", message: expect.stringContaining(flag) });
+      expect(server.requests).toEqual([]);
+    },
+  );
+
+  test.each([
+    ["--client-secret-from", "--client-id"],
+    ["--client-key-from", "--client-id"],
+    ["--client-key-id", "--client-key-from"],
+  ])("is not registered with where %s is given without %s, whose client was meant", async (flag, other) => {
+    await start(echo);
+    const { error } = await run(["login", "acme", "--issuer", server.url, flag, "env:HOME"]);
+    expect(error).toMatchObject({ code: "usage", message: `${flag} says nothing without ${other}.` });
+    expect(server.requests).toEqual([]);
+  });
+
   test("does not register anybody: the way to a client is said", async () => {
     await start(echo, { registration_endpoint: undefined });
     const { error, next_actions } = await login();
     expect(error).toMatchObject({ code: "config", hint: expect.stringContaining("--client-id") });
-    expect(next_actions?.[0]?.argv).toEqual(["authline", "login", "acme", "--client-id", "{client_id}"]);
+    // With all that was asked: the name alone is not known yet, and another flow would be another sign-in.
+    const asked = ["--flow", "device_code", "--scope", "read", "--issuer", server.url];
+    expect(next_actions?.[0]?.argv).toEqual(["authline", "login", "acme", ...asked, "--client-id", "{client_id}"]);
   });
 
   test("registers nobody for a way in that asks nobody", async () => {
@@ -401,6 +472,16 @@ describe("a server that", () => {
       (url) => ({ client_id: url, redirect_uris: ["https://a.example/"] }),
       /no redirect URI on this/,
     ],
+    ...[
+      "http://0.0.0.0:8400@127.0.0.1/cb",
+      "http://u@127.0.0.1/",
+      "http://127.0.0.1/#x",
+      "http://127.0.0.1/\u001b[31m",
+    ].map((uri): [string, (url: string) => object, RegExp] => [
+      `wants to be listened for at ${JSON.stringify(uri)}`,
+      (url) => ({ client_id: url, redirect_uris: [uri] }),
+      /no redirect URI on this/,
+    ]),
     ["is not there", () => undefined, /answers HTTP 404/],
   ])("reads documents, and this one %s", async (_, document, message) => {
     await start(echo, { client_id_metadata_document_supported: true });
@@ -409,6 +490,28 @@ describe("a server that", () => {
     if (json) server.routes["GET /client.json"] = { json };
     expect((await login("--client-metadata-url", url)).error).toMatchObject({ code: "config", message });
   });
+});
+
+test("a --redirect-uri that the document does not have is not passed over", async () => {
+  const server = await startHostileServer((url) => ({
+    "GET /.well-known/openid-configuration": {
+      json: { ...metadata(url), client_id_metadata_document_supported: true },
+    },
+    "GET /c.json": { json: { client_id: `${url}/c.json`, redirect_uris: ["http://127.0.0.1/other"] } },
+  }));
+  close = () => server.close();
+  const argv = [
+    "login",
+    "acme",
+    "--issuer",
+    server.url,
+    "--client-metadata-url",
+    `${server.url}/c.json`,
+    "--browser",
+    "never",
+  ];
+  const { error } = await run([...argv, "--redirect-uri", "http://127.0.0.1/mine"]);
+  expect(error).toMatchObject({ code: "config", message: expect.stringContaining("http://127.0.0.1/mine") });
 });
 
 test.each(["http://client.example/a.json", "https://client.example", "https://a@client.example/x", "client.json"])(

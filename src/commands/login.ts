@@ -89,11 +89,13 @@ export const login = command({
     let standard = "default";
     const done = new AbortController();
     try {
+      mustReadOnce(args);
       if (file !== undefined) {
         if (args["key-from"] !== undefined) {
           const hint = "Give one of them.";
           throw new Failure("usage", "--import and --key-from contradict each other.", { hint });
         }
+        mustNotSay(args, [...OF_A_SIGN_IN, ...OF_A_SERVER], "an import");
         warnings.push(...(await ctx.store.prepare()));
         const { importFrom } = await import("../flows/import.ts");
         return outcomeWith<Outcome<"login" | "import">>(warnings, yield* importFrom(file, args, ctx));
@@ -104,11 +106,14 @@ export const login = command({
       warnings.push(...(await ctx.store.prepare({ provider, connection })));
       const { isByKey, signInByKey } = await import("../flows/api_key.ts");
       if (flow === "api_key" || (await isByKey({ ...args, provider }, ctx))) {
+        mustNotSay(args, OF_A_SERVER, "a sign-in with an API key");
         return outcomeWith(warnings, yield* signInByKey({ ...args, provider }, ctx));
       }
       const { planOf } = await import("../flows/plan.ts");
       const given = givenIn(args, flags);
-      const plan = await planOf({ ...args, provider: target, flow, given }, ctx);
+      const { alive } = await import("../flows/wait.ts");
+      const planning = planOf({ ...args, provider: target, flow, given }, ctx);
+      const plan = yield* alive(planning, "Waiting for what a flag that ends in -from names.", ctx);
       if (!(await isAttended(plan))) {
         mustNotBePicky(args);
         const { signIn } = await import("../flows/sign_in.ts");
@@ -121,11 +126,12 @@ export const login = command({
       if (!Object.values(args).includes("stdin")) void takePasted(session, ctx, done.signal);
       return outcomeWith(warnings, yield* follow(session.session_id, ctx));
     } catch (error) {
+      const asked = { ...args, provider: target };
       throw failureWith(
         warnings,
         session && ctx.signal.aborted
           ? leftOpen(session, ctx)
-          : trySoon(error, again({ ...args, provider: target }, standard)),
+          : trySoon(withClient(error, asked, standard), again(asked, standard)),
       );
     } finally {
       done.abort();
@@ -155,6 +161,39 @@ function mustNotBePicky(args: Record<string, unknown>): void {
   throw new Failure("usage", `--${given} does not go with a sign-in that asks nobody.`);
 }
 
+/** Where a key is all there is, no server is asked for anything, and nobody is a client of it. */
+const OF_A_SERVER = [
+  ...["scope", "challenge", "client-id", "client-secret-from", "client-key-from", "client-key-id"],
+  ...["software-statement-from", "registration-token-from", "dpop", "authorization-details", "acr-values"],
+  ...["max-age", "prompt", "login-hint", "redirect-uri", "new", ...Object.keys(flags)],
+];
+const OF_A_SIGN_IN = ["flow", "issuer", "no-wait"];
+
+/** A flag is an error where it would be ignored: whoever gave it meant something by it. */
+function mustNotSay(args: Record<string, unknown>, names: string[], what: string): void {
+  const given = names.find((name) => ![undefined, false, "auto"].includes(args[name] as undefined));
+  if (given === undefined) return;
+  throw new Failure("usage", `--${given} says nothing to ${what}.`, { hint: `Leave --${given} out.` });
+}
+
+/** What one flag has read of standard input is not there for another. */
+function mustReadOnce(args: Record<string, unknown>): void {
+  const both = Object.keys(args).filter((name) => args[name] === "stdin" || (name === "import" && args[name] === "-"));
+  if (both.length < 2) return;
+  throw new Failure("usage", `${both.map((name) => `--${name}`).join(" and ")} both read standard input.`, {
+    hint: "Give one of them as env:NAME, file:PATH or cmd:COMMAND.",
+  });
+}
+
+/** What lacks nothing but a client is the same command with one: without its other flags it would be another sign-in. */
+function withClient(error: unknown, args: Again, standard: string): unknown {
+  if (!(error instanceof Failure)) return error;
+  const [action] = error.details.next_actions ?? [];
+  if (action?.argv.at(-1) !== "{client_id}" || args["client-id"] !== undefined) return error;
+  const argv = [...again(args, standard).argv, ...action.argv.slice(-2)];
+  return new Failure(error.code, error.message, { ...error.details, next_actions: [{ ...action, argv }] });
+}
+
 interface Again {
   provider: string;
   connection: string | undefined;
@@ -164,9 +203,20 @@ interface Again {
 /** What is about this call, or stands elsewhere in the command. */
 const ONLY_NOW = new Set(["connection", "import", "no-wait", "new", "timeout"]);
 
+function importAction({ provider, connection, import: file, "no-verify": untried }: Again): NextAction {
+  const whose = [
+    ...(provider === "" ? [] : [provider]),
+    ...(connection === undefined ? [] : ["--connection", connection]),
+  ];
+  const argv = ["authline", "login", ...whose, "--import", String(file), ...(untried ? ["--no-verify"] : [])];
+  return { id: "login", argv, description: "Take over what is in the file." };
+}
+
 /** The same command once more: until a login has succeeded, the name alone is not enough. */
 function again(args: Again, standard: string): NextAction {
-  const { argv, ...action } = loginAction(args.provider, args.connection ?? standard, standard);
+  const { provider, connection = standard, import: file } = args;
+  if (file !== undefined) return importAction(args);
+  const { argv, ...action } = loginAction(provider, connection, standard);
   const given = Object.entries<Option<unknown>>(login.options).flatMap(([name, { type, default: initial }]) => {
     const value = args[name];
     if (value === undefined || value === false || value === initial || ONLY_NOW.has(name)) return [];

@@ -1,7 +1,7 @@
 /** What the flags of `login` may say. Each check throws a Failure `usage`. */
 import { challengeIn } from "../flows/challenge.ts";
 import { Failure } from "../protocol/failure.ts";
-import { isLoopback, isSecureUrl, REDIRECT_URI } from "../providers/url.ts";
+import { isRedirectUri, isSecureUrl, REDIRECT_URI } from "../providers/url.ts";
 import { duration, text } from "./command.ts";
 
 const usage = (message: string, hint: string) => new Failure("usage", message, { hint });
@@ -70,13 +70,8 @@ export function checkMetadataUrl(raw: string, name: string): void {
   );
 }
 
-/** RFC 8252 §7.3: http, and this machine's loopback. */
 export function checkRedirectUri(raw: string, name: string): void {
-  // Read as written, not as URL understands it: the server compares it as a string.
-  const [, host, port] =
-    raw.match(/^http:\/\/(\[[0-9a-f:]+\]|[a-z0-9.]+)(?::(\d{1,5}))?(?:\/[!$&-;=@-Z_a-z~%-]*)?$/) ?? [];
-  const portFits = port === undefined || (Number(port) > 0 && Number(port) < 65536);
-  if (host && portFits && URL.canParse(raw) && isLoopback(new URL(raw).hostname) && raw.length <= 200) return;
+  if (isRedirectUri(raw)) return;
   throw usage(
     `${name} is not an address that authline can listen on.`,
     `It is one on this machine's loopback, such as ${REDIRECT_URI}.`,

@@ -17,7 +17,7 @@ import type { Connection } from "../store/record.ts";
 import { lookUp, nameIn } from "./account.ts";
 import { storing } from "./keep.ts";
 import { readSecret, SOURCES } from "./secret.ts";
-import { waitFor } from "./wait.ts";
+import { alive, waitFor } from "./wait.ts";
 
 /** What the flags said. */
 export interface KeyAsked {
@@ -53,7 +53,7 @@ export async function* signInByKey(asked: KeyAsked, ctx: Context): Flow<Outcome<
   const definition = await definitionOf(provider, ctx, { issuer: asked.issuer, set: valuesIn(asked.set ?? []) });
   if (!definition.api_key) {
     throw new Failure("config", `${definition.display_name} has no API keys that authline knows of.`, {
-      hint: "Try another --flow.",
+      hint: asked["key-from"] === undefined ? "Try another --flow." : "Leave --key-from out.",
     });
   }
   const secret = yield* keyFrom(asked, definition, naming(provider, connection, standard), ctx);
@@ -68,7 +68,9 @@ export async function* signInByKey(asked: KeyAsked, ctx: Context): Flow<Outcome<
 /** From where the flag says, else from the terminal. Throws `config` where there is neither. */
 async function* keyFrom(asked: KeyAsked, definition: Definition, whose: string[], ctx: Context): Flow<string> {
   const source = asked["key-from"];
-  if (source !== undefined) return (await readSecret(source, "--key-from", ctx)).trim();
+  if (source !== undefined) {
+    return (yield* alive(readSecret(source, "--key-from", ctx), "Waiting for what --key-from names.", ctx)).trim();
+  }
   const terminal = asked["no-wait"] ? undefined : await ctx.unseen();
   if (!terminal) throw noKey(definition, whose, ctx);
   try {

@@ -4,7 +4,7 @@
  */
 import type { Context } from "../context.ts";
 import { Failure } from "../protocol/failure.ts";
-import { isLoopback } from "../providers/url.ts";
+import { isRedirectUri, REDIRECT_URI } from "../providers/url.ts";
 import { guardedFetch, PARTING_SECONDS } from "./http.ts";
 import type { Plan } from "./plan.ts";
 
@@ -21,11 +21,12 @@ export async function documentAt(url: string, { redirectUri }: Plan, ctx: Contex
   const ours = uris.filter(isOurs);
   const [first] = ours;
   if (first === undefined) throw unfit(url, "it has no redirect URI on this machine's loopback");
-  return ours.find((each) => withoutPort(each) === withoutPort(redirectUri)) ? redirectUri : first;
+  if (ours.some((each) => withoutPort(each) === withoutPort(redirectUri))) return redirectUri;
+  if (redirectUri === REDIRECT_URI) return first;
+  throw unfit(url, `it does not have the redirect URI ${redirectUri}`); // which somebody has chosen
 }
 
-const isOurs = (uri: unknown): uri is string =>
-  typeof uri === "string" && URL.canParse(uri) && uri.startsWith("http://") && isLoopback(new URL(uri).hostname);
+const isOurs = (uri: unknown): uri is string => typeof uri === "string" && isRedirectUri(uri);
 
 /** RFC 8252 §7.3: the port does not count. */
 function withoutPort(uri: string): string {

@@ -24,16 +24,21 @@ export async function givenClient(
   args: Asked,
   known: LearnedView | undefined,
   implied: Plan["client"] | undefined,
+  /** At another server than the provider's own, of which the environment says nothing. */
+  isElsewhere: boolean,
   ctx: Context,
 ): Promise<{ client: PlannedClient | undefined; isKnown: boolean }> {
   const provider = nameOf(args.provider);
-  const given = args["client-id"] ?? clientInEnv(provider, ctx).client_id ?? implied?.client_id;
+  const inEnvironment = isElsewhere ? undefined : clientInEnv(provider, ctx).client_id;
+  const given = args["client-id"] ?? inEnvironment ?? implied?.client_id;
   const client_id = given ?? known?.client?.client_id;
   const { "client-secret-from": source, "client-key-from": keySource, "client-key-id": kid } = args;
-  if (kid !== undefined && keySource === undefined) {
-    throw new Failure("usage", "--client-key-id says nothing without --client-key-from.");
+  if (kid !== undefined && keySource === undefined) throw alone("--client-key-id", "--client-key-from");
+  if (client_id === undefined) {
+    if (source !== undefined) throw alone("--client-secret-from", "--client-id");
+    if (keySource !== undefined) throw alone("--client-key-from", "--client-id");
+    return { client: undefined, isKnown: false };
   }
-  if (client_id === undefined) return { client: undefined, isKnown: false };
   if (source !== undefined && keySource !== undefined) {
     throw new Failure("usage", "--client-secret-from and --client-key-from are both given.", {
       hint: "A client proves itself by one of them.",
@@ -48,7 +53,7 @@ export async function givenClient(
     const client_key = await readClientKey(keySource, { kid }, ctx);
     return { client: { client_id, client_key }, isKnown: given === undefined };
   }
-  const inEnv = secretInEnv(provider, client_id, ctx);
+  const inEnv = isElsewhere ? undefined : secretInEnv(provider, client_id, ctx);
   if (inEnv !== undefined) return { client: { client_id, client_secret: inEnv }, isKnown: given === undefined };
   if (client_id === implied?.client_id) return { client: implied, isKnown: false };
   if (client_id !== known?.client?.client_id) return { client: { client_id }, isKnown: given === undefined };
@@ -62,10 +67,22 @@ export async function givenClient(
 export async function registrationOf(asked: Asked, ctx: Context): Promise<Plan["registration"]> {
   const { "software-statement-from": statement, "registration-token-from": token } = asked;
   return defined({
-    software_statement: statement && (await readSecret(statement, "--software-statement-from", ctx)),
-    initial_access_token: token && (await readSecret(token, "--registration-token-from", ctx)),
+    software_statement: statement && (await readWord(statement, "--software-statement-from", ctx)),
+    initial_access_token: token && (await readWord(token, "--registration-token-from", ctx)),
   });
 }
+
+/** RFC 6750 §2.1, RFC 7515 §7.1: neither has a character that would break a header. */
+async function readWord(source: string, flag: string, ctx: Context): Promise<string> {
+  const word = (await readSecret(source, flag, ctx)).trim();
+  if (/^[\x21-\x7e]+$/.test(word)) return word;
+  throw new Failure("config", `${flag} holds no token: it has characters that no token may have.`, {
+    hint: "Check what is there: a token is one word.",
+  });
+}
+
+const alone = (flag: string, other: string) =>
+  new Failure("usage", `${flag} says nothing without ${other}.`, { hint: "Give both, or neither." });
 
 /** Where no client is known and none can be had. */
 export async function lacksClient({ provider, connection, definition }: Plan, ctx: Context): Promise<Failure> {

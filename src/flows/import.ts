@@ -17,6 +17,7 @@ import { failureWith } from "../result.ts";
 import { recordStatus } from "../store/record.ts";
 import { fits, type KeyKind, keyKinds, takeOver } from "./api_key.ts";
 import { readSecret } from "./secret.ts";
+import { alive } from "./wait.ts";
 
 /** What the flags said. */
 export interface ImportAsked {
@@ -40,7 +41,8 @@ type Found = Claim & { variable: string; secret: string };
 
 /** `file`: a path, or "-" for standard input. */
 export async function* importFrom(file: string, asked: ImportAsked, ctx: Context): Flow<Outcome<"import">> {
-  const text = await readSecret(file === "-" ? "stdin" : `file:${file}`, "--import", ctx);
+  const reading = readSecret(file === "-" ? "stdin" : `file:${file}`, "--import", ctx);
+  const text = yield* alive(reading, "Waiting for what --import names.", ctx);
   const variables = parseEnv(text);
   const { found, skipped } = sorted(variables, await definitionsFor(asked.provider, ctx));
   const taken: Taken[] = [];

@@ -64,7 +64,7 @@ export async function repeatable(before: ConnectionView | undefined, ctx: Contex
   const { attended, flags } = await grantFlows[flow]();
   if (attended || !flags) return undefined;
   const record = await ctx.store.connection(before.provider, before.connection).catch(() => undefined);
-  return record && { flow, inputs: inputsIn(record), client: clientOf(record) };
+  return record && { flow, inputs: inputsIn(record), client: clientOf(record), issuer: record.server?.issuer };
 }
 
 const clientOf = ({ client, secrets: { client_secret, client_key } }: Connection) =>

@@ -34,6 +34,8 @@ const ABLE: Record<string, string[]> = {
   ed25519: ["EdDSA"],
 };
 
+const LEAST_BITS = 2048;
+
 /**
  * A private key as PEM or as a JWK (RFC 7517), whose `alg` and `kid` are heeded. Throws `config`, and never quotes the key.
  * `flag`: where it came from.
@@ -42,6 +44,8 @@ export function signingKeyIn(text: string, flag: string): SigningKey {
   const jwk = objectIn(text);
   const key = keyIn(jwk, text, flag);
   const { asymmetricKeyType: type = "", asymmetricKeyDetails: details } = key;
+  // RFC 7518 §3.3 and §3.5; the longest hashes would not even fit into a short one.
+  if ((details?.modulusLength ?? LEAST_BITS) < LEAST_BITS) throw unfit(flag, `it has fewer than ${LEAST_BITS} bits`);
   const able = ABLE[[type, details?.namedCurve].filter(Boolean).join(" ")] ?? [];
   const alg = typeof jwk?.["alg"] === "string" ? jwk["alg"] : able[0];
   const how = alg !== undefined && able.includes(alg) ? ALGORITHMS[alg] : undefined;
@@ -67,7 +71,7 @@ function keyIn(jwk: Record<string, unknown> | undefined, text: string, flag: str
 
 const unfit = (flag: string, why: string) =>
   new Failure("config", `${flag} holds no private key that can be used: ${why}.`, {
-    hint: "RSA, EC (P-256, P-384, P-521) and Ed25519 keys will do.",
+    hint: `RSA (${LEAST_BITS} bits at least), EC (P-256, P-384, P-521) and Ed25519 keys will do.`,
   });
 
 /** The JSON object that a text is; undefined where it is none. */

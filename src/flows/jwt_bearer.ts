@@ -96,7 +96,7 @@ function signedFor({ as, client, scope, inputs: { said, secret } }: Request, ctx
   const claims = {
     iss,
     sub: said["subject"] ?? iss,
-    aud: said["audience"] ?? audienceOf(as, account),
+    aud: audienceOf(as, account, said["audience"]),
     iat,
     exp: iat + LIFETIME,
     jti: ctx.random(),
@@ -106,9 +106,13 @@ function signedFor({ as, client, scope, inputs: { said, secret } }: Request, ctx
 }
 
 /** The issuer, which cannot be mistaken for another server's (RFC 7521 §8.1); Google wants its token endpoint. */
-function audienceOf({ issuer, token_endpoint }: AuthorizationServer, account: ServiceAccount | undefined): string {
-  if (!account) return issuer;
-  if (account.token_uri === undefined || account.token_uri === token_endpoint) return token_endpoint ?? issuer;
+function audienceOf(
+  { issuer, token_endpoint }: AuthorizationServer,
+  account: ServiceAccount | undefined,
+  said?: string,
+) {
+  if (!account) return said ?? issuer;
+  if (account.token_uri === undefined || account.token_uri === token_endpoint) return said ?? token_endpoint ?? issuer;
   throw new Failure("config", `The service account belongs to another server, that of ${account.token_uri}.`, {
     hint: "Nothing was sent. Name its provider.",
   });

@@ -2,11 +2,11 @@
 import { standardOf } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
-import { Failure } from "../protocol/failure.ts";
 import type { Definition, Grant as GrantName } from "../providers/definition.ts";
 import { clientInEnv } from "../providers/environment.ts";
-import { known as knownAs, noSuchProvider } from "../providers/lookup.ts";
+import { issuerOf, known as knownAs, noSuchProvider } from "../providers/lookup.ts";
 import { isAddress, nameOf } from "../providers/resource.ts";
+import { isSameIssuer } from "../providers/server.ts";
 import { valuesIn } from "../providers/template.ts";
 import { REDIRECT_URI } from "../providers/url.ts";
 import type { ConnectionView, LearnedView } from "../store/record.ts";
@@ -79,30 +79,35 @@ export interface Plan {
 }
 
 export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
-  const { issuer, browser, timeout } = asked;
+  const { browser, timeout } = asked;
   const provider = nameOf(asked.provider);
   const standard = await standardOf(provider, asked.connection === undefined, ctx);
   const connection = asked.connection ?? standard;
   const before = await ctx.store.glance(provider, connection);
   const address = isAddress(asked.provider) ? asked.provider : undefined;
-  const found = await knownAs(provider, ctx, { issuer, address, set: valuesIn(asked.set ?? []) });
+  const told = { address, set: valuesIn(asked.set ?? []) };
+  const redirectUri = asked["redirect-uri"];
+  const { given = {} } = asked;
+  const last = Object.keys(given).length === 0 ? await repeatable(before, ctx) : undefined;
+  const isMeant = last && (asked.flow === "auto" || asked.flow === last.flow);
+  const base = asked.issuer === undefined ? await knownAs(provider, ctx, told) : undefined;
+  const issuer = asked.issuer ?? (isMeant ? elsewhere(last.issuer, base?.definition) : undefined);
+  const found = issuer === undefined ? base : await knownAs(provider, ctx, { ...told, issuer });
   if (!found) throw await noSuchProvider(provider, ctx);
   const { definition, learned: known, set } = found;
   const same = known !== undefined; // a client and its secret belong to their server
-  const redirectUri = asked["redirect-uri"];
-  const { given = {} } = asked;
-  const last = same && Object.keys(given).length === 0 ? await repeatable(before, ctx) : undefined;
-  const again = last && (asked.flow === "auto" || asked.flow === last.flow) ? last : undefined;
+  const again = isMeant && isSameIssuer(last.issuer, issuerOf(definition)) ? last : undefined;
   const flow = again?.flow ?? asked.flow;
   const chosen = chosenIn({ flow, definition });
   const inputs = again?.inputs ?? (await inputsFor(chosen, given, ctx));
   const implied = again?.client ?? (chosen && clientIn(await grantFlows[chosen](), inputs));
-  const { client, isKnown } = await givenClient(asked, known, implied, ctx);
+  const { client, isKnown } = await givenClient(asked, known, implied, again !== undefined && !same, ctx);
   const isGiven = (asked["client-id"] ?? clientInEnv(provider, ctx).client_id) !== undefined;
   const isRepeated = again?.client && (client === again.client || !isGiven);
   const client_of = isRepeated ? before?.server?.issuer : isKnown && known && (known.definition.issuer ?? "nobody");
   const resource = protectedOf(asked, definition, before, client_of || undefined);
-  const extras = await extrasOf(asked, same ? before?.extras : undefined, definition, ctx);
+  const asBefore = same || again ? before : undefined;
+  const extras = await extrasOf(asked, asBefore?.extras, definition, ctx);
   const begun = ctx.now();
   const plan: Plan = {
     provider,
@@ -112,7 +117,7 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
     client,
     clientMetadataUrl: asked["client-metadata-url"],
     registration: await registrationOf(asked, ctx),
-    scope: asked.scope ?? (resource ? undefined : ((same ? before?.requested_scope : undefined) ?? definition.scope)),
+    scope: asked.scope ?? (resource ? undefined : (asBefore?.requested_scope ?? definition.scope)),
     redirectUri: redirectUri ?? definition.redirect_uri ?? REDIRECT_URI,
     browser,
     inputs,
@@ -123,25 +128,19 @@ export async function planOf(asked: Asked, ctx: Context): Promise<Plan> {
     taught: {
       ...known?.definition,
       ...(resource && { resource: resource.address, display_name: definition.display_name }),
-      ...defined({ scope: asked.scope, issuer, redirect_uri: redirectUri }),
+      ...defined({ scope: asked.scope, issuer: asked.issuer, redirect_uri: redirectUri }),
       ...(Object.keys(set).length > 0 && { set }),
     },
     protected: resource,
     step_up: resource && stepUp(resource, before),
   };
   if (!plan.client && !plan.clientMetadataUrl && !mayRegister(definition)) throw await lacksClient(plan, ctx);
-  mustSayWhose(asked, plan);
   return plan;
 }
 
-/** What a client proves itself by is of no use to one that is yet to be registered. */
-function mustSayWhose(asked: Asked, { client }: Plan): void {
-  const given = (["client-secret-from", "client-key-from"] as const).find((name) => asked[name] !== undefined);
-  if (client || !given) return;
-  throw new Failure("usage", `--${given} is given, and not whose it is.`, {
-    hint: "Give the client with --client-id.",
-  });
-}
+/** What is done again is done at the server that it was done at, whatever the provider's name has come to stand for since. */
+const elsewhere = (issuer: string | undefined, { resource, ...base }: Partial<Definition> = {}): string | undefined =>
+  resource === undefined && base.issuer !== undefined && !isSameIssuer(issuer, base.issuer) ? issuer : undefined;
 
 /** What is given now, over what the last login of this connection asked for. */
 async function extrasOf(

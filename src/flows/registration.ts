@@ -65,6 +65,9 @@ async function* registered(plan: Plan, as: AuthorizationServer, ctx: Context): F
 const isOut = ({ secret_expires_at }: Registered, now: Date) =>
   secret_expires_at !== undefined && Date.parse(secret_expires_at) <= now.getTime();
 
+/** 403 is what a server says that lets no client read what is known of it. */
+const GONE = [401, 404, 410];
+
 /** Undefined where the server has said that it is gone; one that cannot be asked is taken to know it. Source: RFC 7592 §2.1. */
 async function* stillThere(kept: Registered, ctx: Context): Flow<Registered | undefined> {
   const { registration_client_uri: uri, issuer } = kept;
@@ -73,7 +76,7 @@ async function* stillThere(kept: Registered, ctx: Context): Flow<Registered | un
   try {
     const headers = { accept: "application/json", authorization: `Bearer ${token}`, "user-agent": "authline" };
     const response = await guardedFetch(ctx, PARTING_SECONDS)(uri, { headers });
-    if ([401, 403, 404, 410].includes(response.status)) {
+    if (GONE.includes(response.status)) {
       yield progress("register", "started", `${issuer} has forgotten the client that was registered there.`, {
         reason: "client_gone",
       });
@@ -187,26 +190,26 @@ async function eased(response: Response): Promise<Response> {
 
 const METHODS: ReadonlySet<unknown> = new Set<AuthMethod>(["none", "client_secret_basic", "client_secret_post"]);
 
+const isDate = (seconds: number) => !Number.isNaN(new Date(seconds * 1000).getTime());
+
 /** What the server made of it, which may be other than what was asked for (RFC 7591 §3.2.1). */
-function keptOf(
-  answer: Answer,
-  { issuer, token_endpoint }: AuthorizationServer,
-  redirect_uri: string,
-  ctx: Context,
-): Registered {
+function keptOf(answer: Answer, as: AuthorizationServer, redirect_uri: string, ctx: Context): Registered {
+  const { issuer, token_endpoint, registration_endpoint: endpoint = issuer } = as;
   const { client_id, registration_client_uri, registration_access_token, redirect_uris = [redirect_uri] } = answer;
   const client_secret = typeof answer["client_secret"] === "string" ? answer["client_secret"] : undefined;
   const fallback = client_secret === undefined ? "none" : "client_secret_basic";
   const token_endpoint_auth_method = answer["token_endpoint_auth_method"] ?? fallback;
-  const uri = typeof registration_client_uri === "string" ? registration_client_uri : undefined;
+  const ends = Number(answer["client_secret_expires_at"] ?? 0);
+  const uri = registration_client_uri === undefined ? undefined : String(registration_client_uri);
+  const isTheirs = uri !== undefined && isSecureUrl(uri) && new URL(uri).origin === new URL(endpoint).origin;
   const broken =
     (!METHODS.has(token_endpoint_auth_method) && "token_endpoint_auth_method is none that authline knows") ||
     (token_endpoint_auth_method !== "none" && client_secret === undefined && "client_secret is missing") ||
     (!/^[\x20-\x7e]{1,1000}$/.test(client_id) && "client_id is none") ||
     (uri !== undefined && !isSecureUrl(uri) && "registration_client_uri is not an https address") ||
+    (!isDate(ends) && "client_secret_expires_at is no time") ||
     (!(Array.isArray(redirect_uris) && redirect_uris.includes(redirect_uri)) && "redirect_uris are not what was asked");
   if (broken) throw new Failure("provider", `The registration endpoint of ${issuer} broke the protocol: ${broken}.`);
-  const ends = answer["client_secret_expires_at"];
   return {
     v: 1,
     issuer,
@@ -216,8 +219,9 @@ function keptOf(
     registered_at: ctx.now().toISOString(),
     ...defined({
       token_endpoint,
-      registration_client_uri: uri,
-      secret_expires_at: typeof ends === "number" && ends > 0 ? new Date(ends * 1000).toISOString() : undefined,
+      // It is read, and deleted: at another address that would be somebody else's to say.
+      registration_client_uri: isTheirs ? uri : undefined,
+      secret_expires_at: ends > 0 ? new Date(ends * 1000).toISOString() : undefined,
     }),
     secrets: defined({
       client_secret,

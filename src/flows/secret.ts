@@ -22,7 +22,7 @@ const MAX_BYTES = 64 * 1024;
 /** A password manager may ask somebody to unlock it. */
 const MAX_SECONDS = 120;
 
-/** Without the line end that files and commands add. Throws `config`, and never quotes what it read. */
+/** Without the line end that files and commands add, and the mark that some editors put before all. Throws `config`, and never quotes what it read. */
 export async function readSecret(source: string, name: string, ctx: Context): Promise<string> {
   const enough = new AbortController();
   const signal = AbortSignal.any([ctx.signal, enough.signal]);
@@ -31,7 +31,7 @@ export async function readSecret(source: string, name: string, ctx: Context): Pr
     () => {},
   );
   try {
-    const secret = (await read(source, ctx, signal)).replace(/\r?\n$/, "");
+    const secret = (await read(source, ctx, signal)).replace(/^\ufeff|\r?\n$/g, "");
     if (secret !== "") return secret;
     const what = source.startsWith("env:") ? "is not set, or empty" : "holds nothing";
     throw new Failure("config", `${name}: ${describe(source)} ${what}.`);

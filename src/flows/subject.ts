@@ -74,6 +74,7 @@ export async function* subjectOf(subject: string, held: Held, taker: Named, ctx:
   await mustNotComeOf(named, taker, ctx);
   const { provider, connection: name } = named;
   const stored = await ctx.store.connection(provider, name);
+  if (stored && !stored.server) throw noSubject(stored);
   const status = stored && recordStatus(stored, ctx.now());
   if (!stored) throw await toSignIn("auth_required", `Nobody is signed in to ${whose(provider, name)}`);
   if (status === "revoked")
@@ -98,6 +99,16 @@ export async function* subjectOf(subject: string, held: Held, taker: Named, ctx:
     });
   }
 }
+
+/** What a person created elsewhere, an API key above all, goes to its own API and to nobody else. */
+const noSubject = ({ provider, connection }: Connection) =>
+  new Failure(
+    "config",
+    `What is kept for ${whose(provider, connection)} cannot be exchanged: no server issued it to authline.`,
+    {
+      hint: "It was sent nowhere. Name a connection that somebody signed in to.",
+    },
+  );
 
 /** What is got for a token cannot stand in for that token: neither could be renewed without the other. */
 async function mustNotComeOf(subject: Named, taker: Named, ctx: Context): Promise<void> {

@@ -34,6 +34,22 @@ export function heartbeat(until: Date, ctx: Context, what?: string) {
   return { beat, rest };
 }
 
+/** What `work` brings, which has a deadline of its own and ends with the command; `message` is the sign of life. */
+export async function* alive<T>(work: Promise<T>, message: string, ctx: Context): Flow<T> {
+  const done = new AbortController();
+  const end = () => done.abort();
+  work.then(end, end);
+  const signal = AbortSignal.any([ctx.signal, done.signal]);
+  for (;;) {
+    const isLong = await ctx.sleep(HEARTBEAT_SECONDS, signal).then(
+      () => true,
+      () => false,
+    );
+    if (!isLong) return await work;
+    yield progress("await_user", "waiting", message, { reason: "read_source" });
+  }
+}
+
 /** What `arrival` brings, or undefined when `until` comes first. Rejects when the command is aborted. */
 export async function* waitFor<T>(
   arrival: Promise<T>,

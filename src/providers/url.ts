@@ -28,3 +28,14 @@ export function mayLead(from: string, to: string): boolean {
 
 /** Where the browser comes back to, unless somebody knows better; on any port. Source: RFC 8252 §7.3. */
 export const REDIRECT_URI = "http://127.0.0.1/callback";
+
+/**
+ * Whether it can be listened on and no other machine can reach it. Read as written, not as URL understands it: the server compares
+ * it as a string, and what stands before an @ is no host. Source: RFC 8252 §7.3.
+ */
+export function isRedirectUri(raw: string): boolean {
+  const [, host, port] =
+    raw.match(/^http:\/\/(\[[0-9a-f:]+\]|[a-z0-9.]+)(?::(\d{1,5}))?(?:\/[!$&-;=@-Z_a-z~%-]*)?$/) ?? [];
+  const portFits = port === undefined || (Number(port) > 0 && Number(port) < 65536);
+  return !!host && portFits && URL.canParse(raw) && isLoopback(new URL(raw).hostname) && raw.length <= 200;
+}

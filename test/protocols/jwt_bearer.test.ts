@@ -29,6 +29,9 @@ function assertion({ server }: World, claims: object = {}): string {
   return jwt;
 }
 
+const pemOf = (key: KeyObject) => String(key.export({ type: "pkcs8", format: "pem" }));
+const weak = generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey;
+
 const trustSts = ({ trusted }: Grants) => trusted.set(TRUSTED, publicKeyOf(signingKey().privateKey));
 
 const given = (w: World, jwt: string, ...more: string[]) =>
@@ -247,16 +250,69 @@ describe.concurrent("a Google service account", () => {
   });
 });
 
+test(
+  "what is done again is done at the server that it was done at, and its secrets are shown to no other",
+  inWorldOfGrants(async (w, s) => {
+    const own = await startHostileServer((url) => ({
+      "GET /.well-known/openid-configuration": { json: { ...metadata(url), grant_types_supported: [JWT_BEARER] } },
+      "POST /token": { json: { access_token: "of-the-own-server", token_type: "Bearer", expires_in: 3600 } },
+    }));
+    try {
+      const env = {
+        ...secretOf(w),
+        ROBOT: "secret-of-the-robot",
+        KEY: pemOf(generateKeyPairSync("ed25519").privateKey),
+      };
+      remember(env.ROBOT, "of-the-own-server");
+      await w.run(asConfidential(w, "client_credentials"), { env }); // by this server the name is known
+      const there = ["--issuer", own.url, "--client-id", "robot", "--client-secret-from", "env:ROBOT"];
+      const robot = ["login", "acme", "--connection", "robot"];
+      await w.run([...robot, ...there, "--flow", "jwt_bearer", "--signing-key-from", "env:KEY"], { env });
+      const before = w.server.requests.length;
+      // What the environment says of the provider's client is said of the provider's own server.
+      const again = { AUTHLINE_CLIENT_ID_ACME: "robot", AUTHLINE_CLIENT_SECRET_ACME: env.ACME_SECRET };
+      const { result } = await w.run(robot, { env: again });
+      expect(result).toMatchObject({ status: "success", data: { connection: "robot" } });
+      expect(w.server.requests).toHaveLength(before);
+      expect(s.assertions).toEqual([]);
+      const asked = own.requests.filter(({ path }) => path === "/token").map(({ headers }) => headers.authorization);
+      expect(asked).toEqual([asked[0], asked[0]]);
+    } finally {
+      await own.close();
+    }
+  }),
+);
+
+test("an --audience does not take a service account to another server than its own", async () => {
+  const server = await startHostileServer((url) => ({
+    "GET /.well-known/openid-configuration": { json: { ...metadata(url), grant_types_supported: [JWT_BEARER] } },
+  }));
+  try {
+    const private_key = pemOf(generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey);
+    const token_uri = "https://oauth2.stranger.example/token";
+    const stdin = JSON.stringify({ type: "service_account", client_email: "a@b.example", private_key, token_uri });
+    const argv = ["login", "acme", "--issuer", server.url, "--flow", "jwt_bearer", "--signing-key-from", "stdin"];
+    const { events } = await authline([...argv, "--audience", token_uri], { home: tempHome(), stdin }).done;
+    expect(events.at(-1)?.error?.message).toContain("belongs to another server");
+    expect(server.requests.filter(({ path }) => path === "/token")).toEqual([]);
+  } finally {
+    await server.close();
+  }
+});
+
 describe.concurrent("what is missing or too much is told in one line", () => {
   const rows: [what: string, argv: string[], code: string, hint: string][] = [
     ["nothing is given", [], "config", "--assertion-from or --signing-key-from"],
     ["both are", ["--assertion-from", "env:A", "--signing-key-from", "env:A"], "config", "one of"],
     ["a flag of another flow", ["--actor-token-type", "jwt"], "usage", "It goes with --flow token_exchange."],
+    ["a key that is too short", ["--signing-key-from", "env:WEAK"], "config", "2048 bits at least"],
     ["the assertion itself", ["--assertion-from", "eyJhbGciOi"], "usage", "env:NAME"],
   ];
   test.each(rows)("%s", (_, more, code, hint) =>
     inWorldOfGrants(async (w) => {
-      const { result } = await w.run(asConfidential(w, "jwt_bearer", ...more), { env: { ...secretOf(w), A: "a.b.c" } });
+      const { result } = await w.run(asConfidential(w, "jwt_bearer", ...more), {
+        env: { ...secretOf(w), A: "a.b.c", WEAK: pemOf(weak) },
+      });
       expect(result.error).toMatchObject({ code, hint: expect.stringContaining(hint) });
       expect(w.requestsTo("/token")).toEqual([]);
     })(),

@@ -255,6 +255,18 @@ describe.concurrent("what is issued", () => {
   );
 });
 
+test(
+  "an API key is no token of anybody's: it goes to its own API, and to no server in exchange",
+  inWorldOfGrants(async (w) => {
+    const key = `sk-proj-${"k".repeat(40)}`;
+    remember(key);
+    await w.run(["login", "openai", "--key-from", "env:KEY", "--no-verify"], { env: { KEY: key } });
+    const { result } = await exchange(w, "--subject", "openai");
+    expect(result.error).toMatchObject({ code: "config", message: expect.stringContaining("cannot be exchanged") });
+    expect(w.requestsTo("/token")).toEqual([]);
+  }),
+);
+
 describe.concurrent("what is missing or wrong is told in one line", () => {
   const rows: [what: string, argv: string[], code: string, hint: string][] = [
     ["no subject", [], "config", "--subject or --subject-token-from"],
