@@ -456,6 +456,19 @@ const sorted = (words: Iterable<string>) => [...words].sort();
 const beside = (rows: string[][], name: string) =>
   rows.find(([first]) => codes(first ?? "").includes(name))?.at(-1) ?? "";
 
+describe("docs/protocols.md", () => {
+  const [rows = ""] = load("docs/protocols.md").match(/^\| RFC[\s\S]*?(?=\n\n)/m) ?? [];
+  const files = [...rows.matchAll(/`([\w/]+\.ts)`/g)].map(([, file = ""]) => file);
+
+  test.each(files)("%s is there", (file) => {
+    expect(["src", "test"].some((place) => existsSync(join(root, place, file)))).toBe(true);
+  });
+
+  test("has every grant", () => {
+    expect(Object.keys(grantFlows).filter((grant) => !files.includes(`flows/${grant}.ts`))).toEqual([]);
+  });
+});
+
 describe("docs/contract.md", () => {
   const every = table(section(contract, "## Every line"), "field", "type", "meaning");
   const common = Object.values({ ...notices, ...failures })

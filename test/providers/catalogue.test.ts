@@ -98,7 +98,7 @@ describe("a file of the catalogue", () => {
   });
 
   test.each(each)("%s offers at least one way to a credential", (_, definition) => {
-    expect(hasOAuth(definition) || definition.api_key !== undefined).toBe(true);
+    expect(hasOAuth(definition) || definition.api_key !== undefined || definition.resource !== undefined).toBe(true);
   });
 
   test.each(each)("%s sends nothing in the clear: every address is https", (_, definition) => {
