@@ -25,8 +25,8 @@ export const ownFacts = (name: string, overrides: boolean, { definitions }: Cont
   ...(overrides && { overrides }),
 });
 
-export const kindsOf = ({ issuer, endpoints, api_key }: Definition) => [
-  ...(issuer !== undefined || endpoints?.token_endpoint !== undefined ? (["oauth"] as const) : []),
+export const kindsOf = ({ issuer, endpoints, resource, api_key }: Definition) => [
+  ...((issuer ?? endpoints?.token_endpoint ?? resource) !== undefined ? (["oauth"] as const) : []),
   ...(api_key ? (["api_key"] as const) : []),
 ];
 
