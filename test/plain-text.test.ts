@@ -286,6 +286,8 @@ describe("one life", { retry: 0 }, () => {
   });
 
   test("what looks at all of it", async () => {
+    await run(["whoami", "robot"]);
+    await run(["proof", "robot", "--url", `${server.issuer}/me`], 4); // its token is bound to no key
     await run(["doctor"]);
     const { result } = await run(["audit"]);
     expect(result.data.entries.length).toBeGreaterThan(10);

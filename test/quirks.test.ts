@@ -4,7 +4,8 @@
 // A row of a provider of the catalogue runs with its own definition, moved to loopback: without the quirk in its file, or
 // without the adapter, the row fails.
 
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import type { Definition, Grant, quirks } from "../src/providers/definition.ts";
 import { builtIn, builtInNames } from "../src/providers/lookup.ts";
@@ -150,20 +151,20 @@ async function token(provider: string, home: string, ...more: string[]) {
 
 /** The catalogue's definition as it is, but for the addresses. */
 async function move(provider: string, url: string, home: string): Promise<void> {
-  const { issuer, account } = builtIn(provider) as Definition;
+  const { variables: _, api_key: __, client_registration: ___, ...rest } = builtIn(provider) as Definition;
+  const { issuer, account, api } = rest;
   const names = ["authorization", "token", "device_authorization", "userinfo", "revocation"] as const;
   const at = { device_authorization: "device" } as Record<string, string>;
   const endpoints = Object.fromEntries(names.map((name) => [`${name}_endpoint`, `${url}/${at[name] ?? name}`]));
-  await storeAt(home).learn({
-    v: 1,
-    provider,
-    definition: {
-      ...(issuer && { discovery: false }),
-      ...(account && { account: { ...account, endpoint: `${url}/account` } }),
-      endpoints: { ...endpoints, jwks_uri: `${url}/jwks` },
-    },
-    secrets: {},
-  });
+  const definition: Definition = {
+    ...rest,
+    ...(issuer && { discovery: false }),
+    ...(account && { account: { ...account, endpoint: `${url}/account` } }),
+    api: { ...api, hosts: [new URL(url).host] },
+    endpoints: { ...endpoints, jwks_uri: `${url}/jwks` },
+  };
+  mkdirSync(join(home, "definitions"), { recursive: true, mode: 0o700 });
+  writeFileSync(join(home, "definitions", `${provider}.json`), JSON.stringify(definition), { mode: 0o600 });
 }
 
 const withIdToken = (reply: Reply, nonce: string | null): Reply => {

@@ -18,6 +18,8 @@ import { heartbeat, secondsUntil, waitFor } from "./wait.ts";
 /** Where the server does not say; and what it may not go beyond. In seconds. */
 const DEFAULT_INTERVAL = 5;
 const SLOW_DOWN = 5;
+/** RFC 8628 §3.2 speaks of seconds: less than one is a mistake of the server, which would be paid by both. */
+const LEAST_INTERVAL = 1;
 const MAX_INTERVAL = 60;
 
 /** What has to be known of a request that waits for an answer, besides its secret; to be saved with that. */
@@ -40,7 +42,7 @@ export function pendingFor(
   const now = ctx.now();
   return {
     expires_at: new Date(Math.min(deadline.getTime(), now.getTime() + expires_in * 1000)).toISOString(),
-    interval: Math.min(interval, MAX_INTERVAL),
+    interval: Math.min(Math.max(interval, LEAST_INTERVAL), MAX_INTERVAL),
     asked_at: now.toISOString(),
   };
 }

@@ -13,7 +13,7 @@ import { Failure } from "../protocol/failure.ts";
 import { lazily } from "../protocol/shapes.ts";
 import type { Definition } from "../providers/definition.ts";
 import { issuerOf } from "../providers/lookup.ts";
-import { isSecureUrl } from "../providers/url.ts";
+import { isSecureUrl, mayLead } from "../providers/url.ts";
 import { type Asking, tokenParameters } from "./extras.ts";
 import { guardedFetch } from "./http.ts";
 import { quirkyFetch, withQuirks } from "./quirks.ts";
@@ -62,7 +62,7 @@ export async function* authorizationServer(definition: Definition, ctx: Context)
   const { host } = new URL(issuer);
   yield progress("discover", "started", `Asking ${host} what it offers.`);
   const ways = definition.resource === undefined ? FORGIVING : EXACT;
-  const as = yield* patiently(async () => checked({ ...endpoints, ...(await discover(issuer, ctx, ways)) }), ctx);
+  const as = yield* patiently(async () => checked({ ...endpoints, ...(await discover(issuer, ctx, ways)) }, true), ctx);
   yield progress("discover", "done", `${host} answered.`);
   return withQuirks(as, definition);
 }
@@ -200,15 +200,27 @@ const Metadata = lazily(() =>
   }),
 );
 
-function checked(as: unknown): AuthorizationServer {
+/** `isPublished`: the server says so itself, and nobody who wrote a definition. */
+function checked(as: unknown, isPublished = false): AuthorizationServer {
   const parsed = Metadata().safeParse(as);
-  if (parsed.success) return parsed.data as AuthorizationServer;
+  const field = parsed.success ? isPublished && leadingHere(parsed.data) : String(parsed.error.issues[0]?.path[0]);
+  if (parsed.success && !field) return parsed.data as AuthorizationServer;
   const { issuer, ...fields } = as as Record<string, unknown>;
-  const field = String(parsed.error.issues[0]?.path[0]);
-  const what = /_endpoint$|_uri$/.test(field) ? "is not an https address" : "is not what it should be";
-  const value = fields[field];
+  const what =
+    (parsed.success && "leads to this machine") ||
+    (isAddress(String(field)) ? "is not an https address" : "is not what it should be");
+  const value = fields[String(field)];
   const quoted = typeof value === "string" ? `: ${value.slice(0, 200)}` : ".";
   throw new Failure("provider", `The metadata of ${issuer} cannot be trusted: ${field} ${what}${quoted}`, {
     hint: "Nothing was sent there and nothing was opened.",
   });
+}
+
+const isAddress = (field = "") => /_endpoint$|_uri$/.test(field);
+
+/** What a server elsewhere says is on this machine: nobody must be made to knock at what listens here. */
+function leadingHere({ issuer, ...fields }: z.infer<ReturnType<typeof Metadata>>): string | undefined {
+  if (!URL.canParse(issuer)) return undefined;
+  const addresses = Object.entries(fields).filter(([field]) => isAddress(field));
+  return addresses.find(([, value]) => typeof value === "string" && !mayLead(issuer, value))?.[0];
 }

@@ -133,15 +133,12 @@ async function* inTime<T>({ deadline }: Plan, ctx: Context, look: (inner: Contex
   const over = new AbortController();
   const signal = AbortSignal.any([ctx.signal, over.signal]);
   const left = Math.min(Math.max(0, secondsUntil(deadline, ctx)), 86400); // a timer has an end (2^31 ms)
-  const timer = ctx.sleep(left, signal).then(
-    () => over.abort(tooLate()),
-    () => {},
-  );
+  const timer = setTimeout(() => over.abort(tooLate()), left * 1000);
+  timer.unref(); // nothing to stay for: a process that has nothing else to wait for is to end, and to say so
   try {
     return yield* look({ ...ctx, signal });
   } finally {
-    over.abort();
-    await timer;
+    clearTimeout(timer);
   }
 }
 
