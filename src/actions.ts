@@ -57,9 +57,9 @@ export function sessionActions(session_id: string | undefined, ...doors: "callba
   });
 }
 
-/** For a sentence. */
-export const whose = (provider: string, connection: string) =>
-  connection === "default" ? provider : `${provider} under the name "${connection}"`;
+/** For a sentence. `standard`: the connection that is meant where none is named. */
+export const whose = (provider: string, connection: string, standard = "default") =>
+  connection === standard ? provider : `${provider} under the name "${connection}"`;
 
 const ANOTHER_TRY: ReadonlySet<Code> = new Set(["denied", "expired", "timeout", "network", "rate_limited", "locked"]);
 

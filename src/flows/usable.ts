@@ -90,7 +90,7 @@ async function nothingStored({ target, connection, standard }: Named, ctx: Conte
     const { mustBeKnown } = await import("../providers/lookup.ts");
     await mustBeKnown(target, ctx); // throws not_found
   }
-  return new Failure("auth_required", `Nobody is signed in to ${whose(target, connection)}.`, {
+  return new Failure("auth_required", `Nobody is signed in to ${whose(target, connection, standard)}.`, {
     hint: `Sign in first: ${loginCommand(target, connection, standard)}`,
     next_actions: [loginAction(target, connection, standard)],
   });

@@ -107,7 +107,7 @@ function nearest(word: string, known: readonly string[]): string | undefined {
 
 /** What each field allows, and all of them together do not. */
 function inconsistencies(definition: Definition): Wrong[] {
-  const { name, issuer, endpoints, discovery, api_key, api, variables = {} } = definition;
+  const { name, issuer, resource, endpoints, discovery, api_key, api, variables = {} } = definition;
   const { used, foreign } = namesIn(definition);
   const wrong: (Wrong | false | undefined)[] = [
     !NAME.test(name) && {
@@ -116,10 +116,11 @@ function inconsistencies(definition: Definition): Wrong[] {
     },
     ...controls(definition),
     issuer === undefined &&
+      resource === undefined &&
       endpoints?.token_endpoint === undefined &&
       api_key === undefined && {
         message: "it offers no way to a credential",
-        hint: "It needs an issuer, endpoints with a token_endpoint, or an api_key.",
+        hint: "It needs an issuer, endpoints with a token_endpoint, a resource, or an api_key.",
       },
     issuer !== undefined &&
       discovery === false &&
