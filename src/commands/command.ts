@@ -89,6 +89,10 @@ export const command = <K extends Kind, const P extends Record<string, Positiona
 // biome-ignore format: one list
 export const SIGN_IN_ENDS = ["not_found", "network", "store", "expired", "timeout", "locked", "rate_limited", "provider", "denied", "config", "failed"] as const;
 
+/** What a command that takes a stored credential, refreshed where it must be, ends with besides what every command may. */
+// biome-ignore format: one list
+export const CREDENTIAL_ENDS = ["auth_required", "auth_expired", "not_found", "network", "store", "timeout", "locked", "rate_limited", "provider", "config"] as const;
+
 const usage = (message: string, hint?: string) => new Failure("usage", message, { hint });
 
 /** Any text but an empty one. */

@@ -8,7 +8,7 @@ import { headerOf } from "../providers/definition.ts";
 import { tokenInEnv } from "../providers/environment.ts";
 import { nameOf } from "../providers/resource.ts";
 import { timeToLive } from "../store/record.ts";
-import { command, flag } from "./command.ts";
+import { CREDENTIAL_ENDS, command, flag } from "./command.ts";
 
 export const token = command({
   positionals: { provider: settings.provider },
@@ -21,18 +21,7 @@ export const token = command({
     "authline token github | jq -r 'select(.phase==\"result\").data.access_token'",
     "authline token github --connection work --min-ttl 10m",
   ],
-  ends: [
-    "auth_required",
-    "auth_expired",
-    "not_found",
-    "network",
-    "store",
-    "timeout",
-    "locked",
-    "rate_limited",
-    "provider",
-    "config",
-  ],
+  ends: CREDENTIAL_ENDS,
 
   async *flow({ provider: target, connection: asked, "min-ttl": minTtl, refresh: force }, ctx) {
     const provider = nameOf(target);

@@ -10,7 +10,7 @@ import { tokenInEnv } from "../providers/environment.ts";
 import { nameOf } from "../providers/resource.ts";
 import { outcomeWith } from "../result.ts";
 import type { Connection } from "../store/record.ts";
-import { choice, command } from "./command.ts";
+import { CREDENTIAL_ENDS, choice, command } from "./command.ts";
 
 /** As `token` does it where nothing else is said. */
 const MIN_TTL = 60;
@@ -31,18 +31,7 @@ export const whoami = command({
     from: choice("who is to say it; else whoever can", ["auto", ...whoamiSources], "auto", "SOURCE"),
   },
   examples: ["authline whoami github", "authline whoami google --connection work --from userinfo"],
-  ends: [
-    "auth_required",
-    "auth_expired",
-    "not_found",
-    "network",
-    "store",
-    "timeout",
-    "locked",
-    "rate_limited",
-    "provider",
-    "config",
-  ],
+  ends: CREDENTIAL_ENDS,
 
   async *flow({ provider: target, connection: asked, from }, ctx) {
     const provider = nameOf(target);
