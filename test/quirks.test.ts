@@ -56,8 +56,6 @@ interface Row {
   /** What is between the server's address and its own issuer, and what is asked for. */
   path?: string;
   slash?: { asked?: string; named?: string };
-  /** Where refresh tokens are redeemed. */
-  refreshPath?: string;
 }
 
 interface Seen {
@@ -98,7 +96,6 @@ async function run(row: Row): Promise<void> {
       const next = (isRefresh(body) ? refreshes : answers).shift() ?? { status: 500, text: "not in the script" };
       return withIdToken(next, nonce);
     },
-    ...(row.refreshPath && { [`POST ${row.refreshPath}`]: () => refreshes.shift() as Reply }),
   }));
   const home = tempHome();
   const env = { CLIENT_SECRET: SECRET };
@@ -136,7 +133,7 @@ async function run(row: Row): Promise<void> {
       expect(refreshes).toEqual([]);
     }
     expect(answers).toEqual([]);
-    const sent = server.requests.filter(({ path }) => [tokenPath, row.refreshPath].includes(path));
+    const sent = server.requests.filter(({ path }) => path === tokenPath);
     row.also?.({ auth, sent, requests: server.requests, records, login });
   } finally {
     await server.close();
@@ -302,17 +299,6 @@ const named: Record<(typeof quirks)[number], Row[]> = {
       },
     },
   ],
-  refresh_beside_token: [
-    {
-      does: "refreshes elsewhere",
-      provider: "figma",
-      source: "https://developers.figma.com/docs/rest-api/authentication",
-      refreshPath: "/refresh",
-      code: {},
-      refresh: { refresh_token: undefined },
-      also: ({ sent }) => expect(sent.map(({ path }) => path)).toEqual(["/token", "/refresh"]),
-    },
-  ],
   no_token_type: [
     {
       does: "says neither how the token is used nor when it ends",
@@ -364,7 +350,7 @@ const named: Record<(typeof quirks)[number], Row[]> = {
       },
     },
   ],
-  commas_between_scopes: ["strava", "todoist", "zoho", "pinterest", "linear", "kakao", "slack", "shopify"].map(
+  commas_between_scopes: ["strava", "todoist", "zoho", "pinterest", "linear", "slack", "shopify"].map(
     (provider): Row => ({
       does: "wants commas between scopes",
       provider,

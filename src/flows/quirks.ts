@@ -19,8 +19,6 @@ interface Adapter {
   without?: "nonce" | "pkce";
   /** How a client without a secret says who it is; else by `client_id` in the body (RFC 6749 §2.3.1). */
   publicClient?: "basic";
-  /** Where a refresh token is redeemed, by where a code is. */
-  refreshEndpoint?(tokenEndpoint: string): string;
   /** What is sent to the authorization, the device authorization and the token endpoint. */
   request?(parameters: URLSearchParams): void;
   /** What the latter two answer. */
@@ -41,8 +39,6 @@ const adapters: Record<Quirk, Adapter> = {
   no_pkce: { without: "pkce" },
   /** Reddit: a client without a secret shows HTTP Basic with an empty password. */
   basic_without_secret: { publicClient: "basic" },
-  /** Figma: /v1/oauth/refresh, beside /v1/oauth/token. */
-  refresh_beside_token: { refreshEndpoint: (endpoint) => endpoint.replace(/\/token$/, "/refresh") },
   /** Shopify, Mailchimp: the answer has no token_type, which RFC 6749 §5.1 requires; their tokens are for a header all the same. */
   no_token_type: { answer: (answer) => (hasToken(answer) ? { token_type: "bearer", ...answer } : answer) },
   /** Slack: the person's token stands in `authed_user`, and its type says whose it is and not how it is used. */
@@ -105,16 +101,6 @@ export const goesWithout = (as: AuthorizationServer, what: Adapter["without"]): 
 
 export const wantsBasic = (as: AuthorizationServer): boolean =>
   adaptersOf(as).some(({ publicClient }) => publicClient === "basic");
-
-/** The server as a refresh sees it. */
-export function forRefresh(as: AuthorizationServer): AuthorizationServer {
-  const { token_endpoint } = as;
-  if (token_endpoint === undefined) return as;
-  return {
-    ...as,
-    token_endpoint: adaptersOf(as).reduce((at, adapter) => adapter.refreshEndpoint?.(at) ?? at, token_endpoint),
-  };
-}
 
 /** Changes a request into what the server takes for it. */
 export function inItsWords(as: AuthorizationServer, parameters: URLSearchParams): void {

@@ -19,7 +19,7 @@ import { asking } from "./faults.ts";
 import type { Parties } from "./grant.ts";
 import { lookUntil } from "./hold.ts";
 import { grantFlows, isGrant } from "./index.ts";
-import { forRefresh, withQuirks } from "./quirks.ts";
+import { withQuirks } from "./quirks.ts";
 import { type AuthorizationServer, atTokenEndpoint } from "./server.ts";
 import { type Tokens, tokensFrom, VSCHAR } from "./tokens.ts";
 
@@ -266,8 +266,7 @@ async function mustStillBeWanted(
 async function redeem(connection: Connection, fate: Fate, ctx: Context): Promise<Tokens> {
   const { scope, secrets } = connection;
   const refresh_token = secrets.refresh_token as string;
-  const { as: server, client, dpop } = await partiesWithProofs(connection, ctx);
-  const as = forRefresh(server);
+  const { as, client, dpop } = await partiesWithProofs(connection, ctx);
   return asking("The token endpoint", async () => {
     const options = atTokenEndpoint({ ...connection, as, dpop }, ctx);
     const response = await oauth.refreshTokenGrantRequest(as, client, authentication(client), refresh_token, options);

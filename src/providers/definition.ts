@@ -23,7 +23,6 @@ export const quirks = [
   "no_nonce",
   "no_pkce",
   "basic_without_secret",
-  "refresh_beside_token",
   "no_token_type",
   "token_in_authed_user",
   "commas_between_scopes",

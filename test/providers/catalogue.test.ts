@@ -93,8 +93,10 @@ describe("a file of the catalogue", () => {
     expect(name).toMatch(/^[a-z0-9]+(-[a-z0-9]+)*$/);
   });
 
-  test.each(each)("%s says where its facts can be read again", (_, { docs }) => {
+  test.each(each)("%s says where its facts were read, and can be read again", (_, { docs, sources = [] }) => {
     expect(docs).toBeDefined();
+    expect(sources).not.toEqual([]);
+    expect(new Set(sources).size).toBe(sources.length);
   });
 
   test.each(each)("%s offers at least one way to a credential", (_, definition) => {
