@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { commands as entries } from "../src/commands/index.ts";
 import { startAuthorizationServer } from "./support/authorization-server.ts";
 import { type HostileServer, hang, startHostileServer } from "./support/hostile-server.ts";
+import { program } from "./support/inside.ts";
 import { remember, secretsIn } from "./support/issued.ts";
 import { namesOf, opened, putSealed } from "./support/sealed.ts";
 import { authline, binary, type Options, sweep, tempHome } from "./support/spawn.ts";
@@ -85,7 +86,7 @@ function add(definition: { name: string; [field: string]: unknown }): void {
 }
 
 async function run(argv: string[], options: Options = {}): Promise<Event & { events: Event[]; stderr: string }> {
-  const { stdout, stderr, code, events } = await authline(argv, { home, ...options }).done;
+  const { stdout, stderr, code, events } = await program(argv, { home, ...options }).done;
   const [command] = [argv.slice(0, 2).join(" "), argv[0] ?? ""].filter((name) => commands.includes(name));
   expect(checkStream(stdout, { ...(command && { command }), exitCode: code }), stderr).toEqual([]);
   const { warnings = [], ...end } = events.at(-1) as Event;
@@ -140,7 +141,7 @@ describe("where a key comes from", () => {
   });
 
   test("in argv it is refused unread, and not repeated", async () => {
-    const { stdout, stderr, code } = await authline(["login", "acme", "--key-from", "hunter2hunter2"], { home }).done;
+    const { stdout, stderr, code } = await program(["login", "acme", "--key-from", "hunter2hunter2"], { home }).done;
     expect(code).toBe(64);
     expect(`${stdout}${stderr}`).not.toContain("hunter2");
   });
@@ -260,7 +261,7 @@ describe("a key is tried", () => {
 
   test("cancelled in the middle of it, nothing is stored", async () => {
     define("acme", { api_key: { verify: { endpoint: `${api.url}/hang` } } });
-    const running = authline(login(), { home, ...from(ADA) });
+    const running = program(login(), { home, ...from(ADA) });
     await running.next(({ step }) => step === "verify");
     running.kill("SIGTERM");
     expect(await running.done).toMatchObject({ code: 2 });
@@ -509,7 +510,7 @@ describe("typed at a terminal", () => {
     expect(at.seen()).toContain('"reason":"type_key"');
     expect(secretsIn(at.seen())).toEqual([]);
 
-    const running = authline(["login", "acme"], { home, sink: "pty-stderr" });
+    const running = program(["login", "acme"], { home, sink: "pty-stderr" });
     await running.next(({ reason }) => reason === "type_key");
     running.write(`${ADA}\r`);
     const { code, stderr, stdout } = await running.done;
@@ -704,7 +705,7 @@ describe("login --import", () => {
   test("of a broken file no line is told that might be a secret", async () => {
     const line = "MIIEpAIBAAKCAQEA7bq4mZk1LzYw";
     put(`ACME_API_KEY=${ADA}\n-----BEGIN PRIVATE KEY-----\n${line}=\n-----END PRIVATE KEY-----\n`);
-    const { stdout, stderr, code } = await authline(take(), { home, ...here() }).done;
+    const { stdout, stderr, code } = await program(take(), { home, ...here() }).done;
     expect(code).toBe(0);
     expect(`${stdout}${stderr}`).not.toContain(line);
   });
@@ -730,7 +731,7 @@ describe("login --import", () => {
       api_key: { verify: { endpoint: `${api.url}/hang` } },
     });
     put(`ACME_API_KEY=${ADA}\nBOLT_KEY=${BOB}\n`);
-    const running = authline(take(), { home, ...here() });
+    const running = program(take(), { home, ...here() });
     await running.next(({ step, state }) => step === "store" && state === "done");
     await running.next(({ step }) => step === "verify");
     running.kill("SIGINT");

@@ -36,7 +36,7 @@ import type { Lock } from "../src/store/lock.ts";
 import type { Connection } from "../src/store/record.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
 import { connectionSecrets, contextAt, storeAt } from "./support/sealed.ts";
-import { inWorld } from "./support/sessions.ts";
+import { inSpawnedWorld } from "./support/sessions.ts";
 import { authline, type Options, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream, type Event, leaks } from "./support/stream.ts";
 
@@ -403,7 +403,7 @@ test.each(["gone", "closed"] as const)("whose reader is %s is written down all t
 
 test(
   "what a session's driver did stands there once, however many look on",
-  inWorld(async (w) => {
+  inSpawnedWorld(async (w) => {
     const { result } = await w.run(w.login("--no-wait", "--flow", "device_code"));
     const id = String(result.session_id);
     const watchers = [w.start(["session", "wait", id]), w.start(["session", "wait", id])];

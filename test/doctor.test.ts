@@ -32,8 +32,9 @@ import { checks } from "../src/doctor/checks.ts";
 import { tryLock } from "../src/store/lock.ts";
 import { keyOf as keyOfBytes } from "../src/store/seal.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
+import { program } from "./support/inside.ts";
 import { contextAt, keyIn, opened, putSealed } from "./support/sealed.ts";
-import { authline, binary, type Options, sweep, tempHome } from "./support/spawn.ts";
+import { binary, type Options, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream, type Event, leaks } from "./support/stream.ts";
 
 interface Finding {
@@ -56,7 +57,7 @@ beforeAll(async () => {
   nursery = tempHome();
   template = join(nursery, "template");
   const argv = ["login", "acme", "--issuer", server.issuer, "--client-id", server.clients.native];
-  const login = authline([...argv, "--flow", "device_code"], { env: { AUTHLINE_HOME: template } });
+  const login = program([...argv, "--flow", "device_code"], { env: { AUTHLINE_HOME: template } });
   await server.approveDevice((await login.next("device_code")).user_code as string);
   expect(await login.done).toMatchObject({ code: 0 });
   secrets = Object.values(opened(template, "connection", "default@acme").secrets).map(String);
@@ -110,7 +111,7 @@ async function examine(options: Options = {}, ...argv: string[]): Promise<Report
   const env = { AUTHLINE_HOME: home, ...options.env };
   const at = env.AUTHLINE_HOME ?? home;
   const before = snapshot(at);
-  const run = await authline(["doctor", ...argv], { ...options, env }).done;
+  const run = await program(["doctor", ...argv], { ...options, env }).done;
   expect(snapshot(at)).toEqual(before);
   const { stdout, stderr, code, events, durationMs } = run;
   expect(checkStream(stdout, { command: "doctor", exitCode: code, secrets }), stderr).toEqual([]);
@@ -295,7 +296,7 @@ describe("home", () => {
     ["XDG_CONFIG_HOME", (root: string) => ({ XDG_CONFIG_HOME: root }), "as XDG_CONFIG_HOME says"],
     ["nothing", (root: string) => ({ HOME: root }), "unless AUTHLINE_HOME says otherwise"],
   ])("says why it is where it is: %s", async (_, env, why) => {
-    const run = await authline(["doctor"], { home, env: { AUTHLINE_HOME: undefined, ...env(home) } }).done;
+    const run = await program(["doctor"], { home, env: { AUTHLINE_HOME: undefined, ...env(home) } }).done;
     const [found] = checksOf(run.events).filter(({ check }) => check === "home");
     expect(found).toMatchObject({ state: "ok", message: expect.stringContaining(why) });
     expect(found?.message.startsWith(home)).toBe(true);
@@ -600,7 +601,7 @@ describe("key", () => {
     expect(found?.fix).toBeUndefined();
     const [, words = ""] = found?.message.match(/: AUTHLINE_KEY=<old> authline (.+)$/) ?? [];
     const env = { AUTHLINE_HOME: home, AUTHLINE_KEY: old };
-    expect((await authline(words.replace("<new>", file).split(" "), { env }).done).code).toBe(0);
+    expect((await program(words.replace("<new>", file).split(" "), { env }).done).code).toBe(0);
     expect(wrong(await look(["key", "records"], { AUTHLINE_KEY: OTHER_KEY }))).toEqual([]);
   });
 });
@@ -795,7 +796,7 @@ describe("refreshes", () => {
     const [action] = report.result.next_actions ?? [];
     expect(action?.argv).toEqual(["authline", "token", "acme", "--refresh"]);
     // The copies of the template share one refresh token: only this test may use it.
-    const again = await authline(action?.argv.slice(1) ?? [], { env: { AUTHLINE_HOME: home } }).done;
+    const again = await program(action?.argv.slice(1) ?? [], { env: { AUTHLINE_HOME: home } }).done;
     expect(again.code).toBe(0);
     secrets.push(...Object.values(opened(home, "connection", "default@acme").secrets).map(String));
     expect(wrongIn(await examine())).toEqual([]);
@@ -914,7 +915,7 @@ describe("locks", () => {
 describe("sessions", () => {
   test("one that is open, and one whose time is up", async () => {
     const login = ["login", "acme", "--connection", "work", "--flow", "device_code", "--no-wait"];
-    expect((await authline(login, { env: { AUTHLINE_HOME: home } }).done).code).toBe(0);
+    expect((await program(login, { env: { AUTHLINE_HOME: home } }).done).code).toBe(0);
     const report = await examine();
     expect(wrongIn(report)).toEqual([]);
     const [found] = about(report, "sessions");
@@ -926,7 +927,7 @@ describe("sessions", () => {
     const late = await examine();
     expect(wrongIn(late)).toMatchObject([{ check: "sessions", state: "warning", fix: "authline session list" }]);
     const [action] = late.result.next_actions ?? [];
-    await authline(action?.argv.slice(1) ?? [], { env: { AUTHLINE_HOME: home } }).done;
+    await program(action?.argv.slice(1) ?? [], { env: { AUTHLINE_HOME: home } }).done;
     expect(wrongIn(await examine())).toEqual([]);
   });
 });
@@ -1135,7 +1136,7 @@ describe("browser", () => {
 
 describe("terminal", () => {
   test("what it can", async () => {
-    const run = await authline(["doctor"], {
+    const run = await program(["doctor"], {
       sink: "pty-stderr",
       cols: 91,
       env: { AUTHLINE_HOME: home, TERM: "xterm-256color" },
@@ -1150,7 +1151,7 @@ describe("terminal", () => {
 
   test("one whose locale is not of this time", async () => {
     const env = { AUTHLINE_HOME: home, LANG: "C" };
-    const run = await authline(["doctor"], { sink: "pty-stderr", env }).done;
+    const run = await program(["doctor"], { sink: "pty-stderr", env }).done;
     const found = checksOf(run.events).filter(({ check }) => check === "terminal");
     expect(found).toMatchObject([{ state: "ok" }, { state: "warning", fix: "export LANG=C.UTF-8" }]);
   });
@@ -1181,7 +1182,7 @@ test("a Node that is too old, one that knows proxies, and a terminal that is dum
 
 test("whoever stops it gets no report", async () => {
   signedInAt(await serve(() => {}));
-  const run = authline(["doctor"], { env: { AUTHLINE_HOME: home } });
+  const run = program(["doctor"], { env: { AUTHLINE_HOME: home } });
   await run.next(({ message }) => message === "Asking the servers.");
   run.kill("SIGINT");
   const { stdout, code } = await run.done;

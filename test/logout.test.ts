@@ -14,10 +14,11 @@ import {
 } from "./support/authorization-server.ts";
 import { contextOf, end, success } from "./support/dying.ts";
 import { type HostileServer, hang, metadata, type Route, startHostileServer } from "./support/hostile-server.ts";
+import { program } from "./support/inside.ts";
 import { remember } from "./support/issued.ts";
 import { approveRedirect, visit } from "./support/person.ts";
 import { namesOf, opened, putSealed } from "./support/sealed.ts";
-import { authline, type Options, sweep, tempHome } from "./support/spawn.ts";
+import { type Options, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream, type Event } from "./support/stream.ts";
 
 let home: string;
@@ -33,7 +34,7 @@ afterEach(async () => {
 });
 
 async function run(argv: string[], options: Options = {}): Promise<Event & { events: Event[] }> {
-  const { stdout, code, events } = await authline(argv, { home, ...options }).done;
+  const { stdout, code, events } = await program(argv, { home, ...options }).done;
   expect(checkStream(stdout, { command: argv[0] ?? "", exitCode: code })).toEqual([]);
   return { ...(events.at(-1) as Event), events };
 }
@@ -59,7 +60,7 @@ describe("a real server", () => {
   async function signIn(...more: string[]): Promise<void> {
     const to = ["--issuer", server.issuer, "--client-id", server.clients.native, "--browser", "never"];
     const how = ["--flow", "authorization_code", "--scope", "openid offline_access"];
-    const login = authline(["login", "acme", ...to, ...how, ...more], { home });
+    const login = program(["login", "acme", ...to, ...how, ...more], { home });
     const { auth_url = "" } = await login.next("auth_url");
     await visit(await approveRedirect(auth_url));
     expect((await login.done).code).toBe(0);

@@ -5,7 +5,8 @@
 import { readdirSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { grants } from "../src/providers/definition.ts";
-import { authline, sweep, tempHome } from "./support/spawn.ts";
+import { program } from "./support/inside.ts";
+import { sweep, tempHome } from "./support/spawn.ts";
 import { checkStream } from "./support/stream.ts";
 
 const SESSION = "sess_9fJ2kQ7mX0aB4cD8eF1gHi";
@@ -227,7 +228,7 @@ afterAll(async () => {
 
 test.concurrent.each(cases)("%s", async (_, argv, message, hint) => {
   const home = tempHome();
-  const run = await authline(argv, { home, cwd: home, stdin: "held-open", timeoutMs: 10_000 }).done;
+  const run = await program(argv, { home, cwd: home, stdin: "held-open", timeoutMs: 10_000 }).done;
   expect(checkStream(run.stdout, { exitCode: run.code })).toEqual([]);
   expect(run.events).toHaveLength(1);
   const [{ error, status, exit_code } = {}] = run.events as [Partial<(typeof run.events)[0]>];

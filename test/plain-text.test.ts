@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { commands } from "../src/commands/index.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
+import { program } from "./support/inside.ts";
 import { issuedSecrets, remember, secretsIn, secretsUnder } from "./support/issued.ts";
 import { approveRedirect, visit } from "./support/person.ts";
 import { authline, type Options, type Run, type Running, sweep, tempHome } from "./support/spawn.ts";
@@ -91,9 +92,9 @@ function logs(): { path: string; text: string }[] {
 /** The whole address is what a person has to be told. */
 const addressesRemoved = (text: string) => text.replace(/https?:\/\/[^\s"]*[?&]code_challenge=[^\s"]*/g, "");
 
-function start(argv: string[], options: Options = {}): Running {
+function start(argv: string[], options: Options = {}, begin = program): Running {
   ran.add(commands.find(({ name }) => argv.join(" ").startsWith(name))?.name ?? "");
-  return authline(argv, { home, ...options, env: { ...env, ...options.env } });
+  return begin(argv, { home, ...options, env: { ...env, ...options.env } });
 }
 
 /** The end of a process, judged. */
@@ -213,12 +214,12 @@ describe("one life", { retry: 0 }, () => {
 
   test("processes that are killed in the middle", async () => {
     const argv = login("--connection", "killed", "--flow", "authorization_code");
-    const driver = start(argv);
+    const driver = start(argv, {}, authline);
     noting(await driver.next("auth_url"));
     driver.kill("SIGKILL");
     await ended(driver, argv, null);
     nothingInSight();
-    const refreshing = start(["token", "acme", "--connection", "here", "--refresh"]);
+    const refreshing = start(["token", "acme", "--connection", "here", "--refresh"], {}, authline);
     await refreshing.next(({ step }) => step === "refresh");
     refreshing.kill("SIGKILL");
     await refreshing.done;
@@ -301,7 +302,7 @@ describe("one life", { retry: 0 }, () => {
     await run(["config", "list"]);
     await run(["config", "unset", "min_ttl"]);
     await run(["completion", "bash"]);
-    await run(["skill"]);
+    await run(["skill"], 0, { sink: "pipe" }); // which is a file of the build
     const { stdout } = await run(["status"]);
     await run(["render"], 0, { stdin: stdout.toString() });
     const { stdout: candidates, code } = await start(["complete", "--", "token", ""]).done;
@@ -370,7 +371,7 @@ describe("the search finds", () => {
     remember(leak);
     writeFileSync(join(tempHome(), "a.json"), leak);
     await expect(sweep()).rejects.toThrow("a.json holds");
-    await authline(["token", leak]).done; // an argument that is repeated, as a message may
+    await program(["token", leak]).done; // an argument that is repeated, as a message may
     await expect(sweep()).rejects.toThrow("shows");
     expect(await sweep()).toEqual([]);
   });

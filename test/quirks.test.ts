@@ -18,9 +18,10 @@ import {
   signIdToken,
   startHostileServer,
 } from "./support/hostile-server.ts";
+import { program } from "./support/inside.ts";
 import { remember } from "./support/issued.ts";
 import { opened, storeAt } from "./support/sealed.ts";
-import { authline, type Run, sweep, tempHome } from "./support/spawn.ts";
+import { type Run, sweep, tempHome } from "./support/spawn.ts";
 
 vi.setConfig({ maxConcurrency: 4, testTimeout: 60_000 });
 afterAll(sweep);
@@ -101,7 +102,7 @@ async function run(row: Row): Promise<void> {
   const env = { CLIENT_SECRET: SECRET };
   try {
     if (row.provider) await move(row.provider, server.url, home);
-    const running = authline(
+    const running = program(
       [
         ...["login", provider, "--client-id", ID, "--flow", flow, "--redirect-uri", "http://127.0.0.1/callback"],
         ...(row.provider ? [] : ["--issuer", `${server.url}${path}${slash.asked ?? ""}`]),
@@ -141,7 +142,7 @@ async function run(row: Row): Promise<void> {
 }
 
 async function token(provider: string, home: string, ...more: string[]) {
-  const { code, stderr, events } = await authline(["token", provider, ...more], { home }).done;
+  const { code, stderr, events } = await program(["token", provider, ...more], { home }).done;
   expect(code, stderr).toBe(0);
   return events.at(-1)?.data;
 }
@@ -431,7 +432,7 @@ describe("an error that is none of RFC 6749 costs neither the refresh token nor 
   ];
   test.concurrent.each(errors)("%s", async (_, error) => {
     await withCredential([error, plain(1, {})], async (home) => {
-      const { stdout, stderr, events } = await authline(["token", "acme", "--refresh"], { home }).done;
+      const { stdout, stderr, events } = await program(["token", "acme", "--refresh"], { home }).done;
       expect(events.at(-1)?.error?.code).toBe("provider");
       expect(`${stdout}${stderr}`).not.toContain("<h1>");
       expect(await token("acme", home)).toMatchObject({ access_token: ACCESS[0] });
@@ -454,7 +455,7 @@ describe("a refresh token is dead, in whatever words", () => {
   ];
   test.concurrent.each(words)("%s", async (_, answer) => {
     await withCredential([answer], async (home) => {
-      const { code, events } = await authline(["token", "acme", "--refresh"], { home }).done;
+      const { code, events } = await program(["token", "acme", "--refresh"], { home }).done;
       expect({ code, error: events.at(-1)?.error?.code }).toEqual({ code: 4, error: "auth_expired" });
     });
   });
@@ -464,7 +465,7 @@ describe("a refresh token is dead, in whatever words", () => {
     await withCredential(
       [message],
       async (home) => {
-        const { code, events } = await authline(["token", "twitch", "--refresh"], { home }).done;
+        const { code, events } = await program(["token", "twitch", "--refresh"], { home }).done;
         expect({ code, error: events.at(-1)?.error?.code }).toEqual({ code: 4, error: "auth_expired" });
       },
       { provider: "twitch", quirks: builtIn("twitch")?.quirks },

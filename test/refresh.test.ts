@@ -47,7 +47,7 @@ interface World {
   text(): string;
 }
 
-const inWorld = (body: (w: World) => Promise<unknown>) => async () => {
+const inSpawnedWorld = (body: (w: World) => Promise<unknown>) => async () => {
   const server = await startRotatingServer();
   const home = tempHome();
   const start: World["start"] = (argv, options = {}) => {
@@ -135,7 +135,7 @@ const rotating =
 describe.concurrent("an answer that is cut off", () => {
   test(
     "before the server has done anything costs nothing: the old token is tried again",
-    inWorld(async ({ server, home, run, isMarked }) => {
+    inSpawnedWorld(async ({ server, home, run, isMarked }) => {
       await server.signIn(home, "f");
       server.disturbances.push(cut);
       const ended = await run(TOKEN, HURRY);
@@ -150,7 +150,7 @@ describe.concurrent("an answer that is cut off", () => {
     ["before it begins", rotating(cut)],
     ["in the middle", cutInside],
   ])("%s is lost, and said to be so; a login helps", async (_when, disturbance) =>
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       w.server.disturbances.push(disturbance);
       expectLost(await w.run(TOKEN, HURRY));
@@ -165,7 +165,7 @@ describe.concurrent("an answer that is cut off", () => {
 
   test(
     "again and again leaves a mark, by which the next process knows",
-    inWorld(async ({ server, home, run, isMarked, text }) => {
+    inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
       await server.signIn(home, "f");
       const before = text();
       server.disturbances.push(...Array(9).fill(cut));
@@ -184,7 +184,7 @@ describe.concurrent("an answer that is cut off", () => {
     ["had done nothing: the next process has the token", "late"],
     ["had rotated: the next process says that it is lost", "early"],
   ] as const)("by SIGKILL, when the server %s", async (_what, rotates) =>
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const before = w.text();
       const { arrived, answer } = hold(w.server, cut, rotates);
@@ -210,7 +210,7 @@ describe.concurrent("an answer that is cut off", () => {
     ["a page of a proxy", () => ({ status: 502, text: "<html>" })],
   ];
   test.each(broken)("or replaced after the rotation, by %s, is lost as well", async (_what, spoil) =>
-    inWorld(async ({ server, home, run, isMarked, text }) => {
+    inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
       await server.signIn(home, "f", { ttl: 30 });
       const before = text();
       server.disturbances.push((redeem) => spoil(redeem()), ...Array(5).fill(() => ({ status: 503 })));
@@ -230,7 +230,7 @@ describe.concurrent("an answer that is cut off", () => {
     ["a lifetime below zero", { expires_in: -5 }],
     ["an ID token that cannot be", { id_token }],
   ])("with %s is refused, but the refresh token in it is kept", async (_what, odd) =>
-    inWorld(async ({ server, home, run, isMarked, record }) => {
+    inSpawnedWorld(async ({ server, home, run, isMarked, record }) => {
       await server.signIn(home, "f");
       server.disturbances.push((redeem) => ({ json: { ...(redeem().json as object), ...odd } }));
       const { code, result } = await run(TOKEN);
@@ -273,7 +273,7 @@ describe.concurrent("a server that answers", () => {
   test.each(troubles)(
     "%s is asked again, never in haste, and costs nothing",
     async (name, { reply, code, error, marks }) =>
-      inWorld(async ({ server, home, run, isMarked, text }) => {
+      inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
         await server.signIn(home, "f");
         const before = text();
         server.disturbances.push(...Array(99).fill(() => reply));
@@ -291,7 +291,7 @@ describe.concurrent("a server that answers", () => {
   );
 
   test.each(troubles)("%s costs no token that is still good", async (_name, { reply }) =>
-    inWorld(async ({ server, home, run, text }) => {
+    inSpawnedWorld(async ({ server, home, run, text }) => {
       await server.signIn(home, "f", { ttl: 30 });
       const before = text();
       server.disturbances.push(...Array(99).fill(() => reply));
@@ -305,7 +305,7 @@ describe.concurrent("a server that answers", () => {
 
   test(
     "and recovers is not given up",
-    inWorld(async ({ server, home, run }) => {
+    inSpawnedWorld(async ({ server, home, run }) => {
       await server.signIn(home, "f");
       server.disturbances.push(
         () => ({ status: 503 }),
@@ -317,7 +317,7 @@ describe.concurrent("a server that answers", () => {
 
   test(
     "nothing, because nobody is there, is `network`: nothing was sent, so nothing can be lost",
-    inWorld(async ({ server, home, run, isMarked, text }) => {
+    inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
       const http = createServer().listen(0, "127.0.0.1");
       await until(() => http.listening);
       const { port } = http.address() as AddressInfo;
@@ -337,7 +337,7 @@ describe.concurrent("a server that answers", () => {
 
   test(
     "that it knows the token no more is believed: `refused`",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f", { ttl: 30 });
       w.server.disturbances.push(() => ({ status: 400, json: { error: "invalid_grant" } }));
       for (const _ of ["who finds out", "the next one"]) {
@@ -351,7 +351,7 @@ describe.concurrent("a server that answers", () => {
 
   test(
     "with keys for ID tokens that cannot be had costs no token",
-    inWorld(async ({ server, home, run, record }) => {
+    inSpawnedWorld(async ({ server, home, run, record }) => {
       const { url } = server;
       const jwks_uri = `${url}/no-keys-here`;
       await server.signIn(home, "f", { server: { issuer: url, token_endpoint: `${url}/token`, jwks_uri } });
@@ -393,7 +393,7 @@ describe.concurrent("while a refresh is under way", () => {
     ["refused", () => ({ status: 400, json: { error: "invalid_grant" } })],
     ["answered", (redeem) => redeem()],
   ])("what something else has stored meanwhile stays, though the old one is %s", async (_how, disturb) =>
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server, disturb);
       const running = w.start(TOKEN);
@@ -410,7 +410,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a record that something else has taken away is not brought back, and what came is revoked",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const running = w.start(TOKEN);
@@ -427,7 +427,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a logout waits, and revokes what came",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const running = w.start(TOKEN);
@@ -446,7 +446,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a login waits with what it has got, and is what stays",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const running = w.start(TOKEN);
@@ -463,7 +463,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "one of another connection does not wait for it",
-    inWorld(async ({ server, home, start, record }) => {
+    inSpawnedWorld(async ({ server, home, start, record }) => {
       await server.signIn(home, "home");
       await server.signIn(home, "work", { connection: "work" });
       const holds = [hold(server), hold(server)];
@@ -480,7 +480,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "whoever asks for one by name takes part in it: ten ask, the server is asked once",
-    inWorld(async ({ server, home, start }) => {
+    inSpawnedWorld(async ({ server, home, start }) => {
       await server.signIn(home, "f", { ttl: 3600 });
       const { arrived, answer } = hold(server);
       const first = start([...TOKEN, "--refresh"]);
@@ -495,7 +495,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a holder that stands still is not robbed: who needs a token is told, who has one gets it",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const holder = w.start(TOKEN);
@@ -515,7 +515,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "and it stands still, a token that is still good is not waited for long",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f", { ttl: 30 });
       const { arrived, answer } = hold(w.server);
       const holder = w.start(TOKEN);
@@ -532,7 +532,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a holder that is killed is noticed at once",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived } = hold(w.server, cut);
       const holder = w.start(TOKEN);
@@ -548,7 +548,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "SIGINT ends who waits for it, and changes nothing",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const holder = w.start(TOKEN);
@@ -566,7 +566,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "SIGINT ends it, but what comes then is stored",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const running = w.start(TOKEN);
@@ -584,7 +584,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "SIGINT ends it within some seconds, though nothing comes, and leaves the mark",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server, cut, "early");
       const running = w.start(TOKEN);
@@ -600,7 +600,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a second SIGINT leaves at once",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server, cut, "early");
       const running = w.start(TOKEN);
@@ -617,7 +617,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "SIGINT between two attempts ends it at once",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       w.server.disturbances.push(...Array(9).fill(() => ({ status: 429, headers: { "retry-after": "20" } })));
       const running = w.start(TOKEN);
@@ -631,7 +631,7 @@ describe.concurrent("while a refresh is under way", () => {
 
 test(
   "tokens that never live as long as they should are renewed once a call",
-  inWorld(async ({ server, home, run }) => {
+  inSpawnedWorld(async ({ server, home, run }) => {
     await server.signIn(home, "f", { ttl: 3600 });
     for (const number of [1, 2]) {
       const ended = await run([...TOKEN, "--min-ttl", "48h"]);
@@ -652,7 +652,7 @@ describe.concurrent("a disk", () => {
 
   test(
     "that is full before: the server is not even asked",
-    inWorld(async ({ server, home, run, text }) => {
+    inSpawnedWorld(async ({ server, home, run, text }) => {
       await server.signIn(home, "f");
       const before = text();
       const { code, result } = await run(TOKEN, disk("ENOSPC", "/refreshes/"));
@@ -665,7 +665,7 @@ describe.concurrent("a disk", () => {
 
   test(
     "that is full after: it is said, the old record is whole, and the next process knows what it is worth",
-    inWorld(async ({ server, home, run, isMarked, text }) => {
+    inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
       await server.signIn(home, "f");
       const before = text();
       const { code, result } = await run(TOKEN, disk("ENOSPC", "/connections/"));
@@ -678,7 +678,7 @@ describe.concurrent("a disk", () => {
 
   test(
     "that is read-only: what is good is handed out, what has ended is not sent anywhere",
-    inWorld(async ({ server, home, run }) => {
+    inSpawnedWorld(async ({ server, home, run }) => {
       await server.signIn(home, "f", { ttl: 3600 });
       const readOnly = disk("EROFS", home);
       const good = await run(TOKEN, readOnly);
@@ -719,7 +719,7 @@ describe.concurrent("a refresh token is sent to its own server only", () => {
 
   test(
     "though another connection of the provider signs in elsewhere",
-    inWorld(({ server, home, run }) =>
+    inSpawnedWorld(({ server, home, run }) =>
       withStranger(async (stranger) => {
         await server.signIn(home, "f");
         const argv = server.login("--connection", "other").map((word) => (word === server.url ? stranger.url : word));
@@ -733,7 +733,7 @@ describe.concurrent("a refresh token is sent to its own server only", () => {
   );
 
   test.each([301, 302, 303, 307, 308])("though it answers with a redirect (%d)", async (status) =>
-    inWorld(({ server, home, run, text, isMarked }) =>
+    inSpawnedWorld(({ server, home, run, text, isMarked }) =>
       withStranger(async (stranger) => {
         await server.signIn(home, "f");
         const before = text();
@@ -749,7 +749,7 @@ describe.concurrent("a refresh token is sent to its own server only", () => {
   test.each(["token_endpoint", "issuer", "revocation_endpoint"])(
     "though somebody edits the record's %s",
     async (field) =>
-      inWorld(({ server, home, run, text }) =>
+      inSpawnedWorld(({ server, home, run, text }) =>
         withStranger(async (stranger) => {
           await server.signIn(home, "f");
           const file = join(home, "connections", "default@acme.json");
@@ -766,7 +766,7 @@ describe.concurrent("a refresh token is sent to its own server only", () => {
 
   test(
     "and with the secret of its own client",
-    inWorld(async ({ server, home, run }) => {
+    inSpawnedWorld(async ({ server, home, run }) => {
       await server.signIn(home, "f");
       const env = { AUTHLINE_CLIENT_ID_ACME: "another", AUTHLINE_CLIENT_SECRET_ACME: "the-other-one" };
       expectRenewed(await run(TOKEN, { env }), accessToken("f", 1));

@@ -16,6 +16,7 @@ import {
   startAuthorizationServer,
 } from "./support/authorization-server.ts";
 import { type HostileServer, metadata, type Route, startHostileServer } from "./support/hostile-server.ts";
+import { program } from "./support/inside.ts";
 import { remember } from "./support/issued.ts";
 import { approveRedirect, visit } from "./support/person.ts";
 import { opened } from "./support/sealed.ts";
@@ -35,7 +36,7 @@ afterEach(async () => {
 });
 
 async function run(argv: string[], options: Options = {}): Promise<Event & { events: Event[] }> {
-  const { stdout, code, events } = await authline(argv, { home, ...options }).done;
+  const { stdout, code, events } = await program(argv, { home, ...options }).done;
   const command = argv[0] === "store" ? argv.slice(0, 2).join(" ") : (argv[0] ?? "");
   expect(checkStream(stdout, { command, exitCode: code })).toEqual([]);
   return { ...(events.at(-1) as Event), events };
@@ -59,7 +60,7 @@ describe("a real server", () => {
   const to = () => ["--issuer", server.issuer, "--browser", "never", "--scope", "openid offline_access"];
 
   async function signIn(provider = "acme", ...more: string[]): Promise<Event & { events: Event[] }> {
-    const login = authline(["login", provider, ...to(), "--flow", "authorization_code", ...more], { home });
+    const login = program(["login", provider, ...to(), "--flow", "authorization_code", ...more], { home });
     const { auth_url = "" } = await login.next("auth_url");
     await visit(await approveRedirect(auth_url));
     const { code, events, stdout } = await login.done;
@@ -96,7 +97,7 @@ describe("a real server", () => {
 
   test("takes the registered client with a device code, too", async () => {
     await start();
-    const login = authline(["login", "acme", ...to(), "--flow", "device_code"], { home });
+    const login = program(["login", "acme", ...to(), "--flow", "device_code"], { home });
     const { user_code = "" } = await login.next("device_code");
     await server.approveDevice(user_code);
     expect((await login.done).code).toBe(0);
@@ -124,7 +125,7 @@ describe("a real server", () => {
     const { auth_url = "", session_id = "" } = await login.next("auth_url");
     login.kill("SIGKILL");
     await login.done;
-    const waiting = authline(["session", "wait", session_id], { home });
+    const waiting = program(["session", "wait", session_id], { home });
     const address = await approveRedirect(auth_url);
     const knock = (): Promise<unknown> => visit(address).catch(() => sleep(50).then(knock)); // until the other process listens
     await knock();

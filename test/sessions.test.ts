@@ -3,7 +3,7 @@
  *
  * What is protected: a login may end as soon as it has said what a person has to do, and any later process takes it up;
  * all ways in are open at once, and the first that is used closes the others; nobody is asked for what could not be kept;
- * and a session that has ended leaves no secret, and after a day nothing at all. `inWorld` judges every stream, log and
+ * and a session that has ended leaves no secret, and after a day nothing at all. `inSpawnedWorld` judges every stream, log and
  * argument list. What a kill does is in sessions/killed.test.ts, what strangers do in sessions/knock.test.ts.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ import { failed } from "../src/result.ts";
 import { signInWithBrowser, startBrowser } from "./support/browser.ts";
 import { contextOf, success } from "./support/dying.ts";
 import { visit } from "./support/person.ts";
-import { inWorld, isListening, until, type World } from "./support/sessions.ts";
+import { inSpawnedWorld, isListening, until, type World } from "./support/sessions.ts";
 import { authline, sweep } from "./support/spawn.ts";
 import type { Event } from "./support/stream.ts";
 
@@ -56,7 +56,7 @@ async function expectSuccess(w: World, id: string) {
 describe.concurrent("a device login that does not wait", () => {
   test(
     "says everything in its last line, leaves nothing running, and a later process ends it",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id, result, data, events } = await begin(w, "--flow", "device_code");
       const answered = w.requestsTo("/device/auth")[0]?.time ?? 0;
       expect(Date.parse(result.time) - answered).toBeLessThan(2000);
@@ -80,7 +80,7 @@ describe.concurrent("a device login that does not wait", () => {
 
   test(
     "says yes to whoever waits, and to whoever comes after",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id, data } = await begin(w, "--flow", "device_code");
       const early = w.start(["session", "wait", id]);
       expect(await early.challenge()).toMatchObject({ user_code: data.user_code, command: "session wait" });
@@ -108,7 +108,7 @@ describe.concurrent("a redirect login that does not wait", () => {
 
   test(
     "leaves a process that holds the listener until the browser has come",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id, result, data, events } = await begin(w, "--flow", "authorization_code");
       const [challenge] = challenges(events);
       expect(data.auth_url).toBe(challenge?.auth_url);
@@ -131,7 +131,7 @@ describe.concurrent("a redirect login that does not wait", () => {
 
   test(
     "whose holder was killed is held by whoever waits, at the same port",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id, data, events } = await begin(w, "--flow", "authorization_code");
       const redirectUri = challenges(events)[0]?.redirect_uri ?? "";
       process.kill(await holder(w), "SIGKILL");
@@ -149,7 +149,7 @@ describe.concurrent("a redirect login that does not wait", () => {
   test.each(["on stdin", "as an argument"])(
     "ends with the address that a browser elsewhere ended at, given %s",
     async (given) =>
-      inWorld(async (w) => {
+      inSpawnedWorld(async (w) => {
         const { id, data } = await begin(w, "--flow", "authorization_code");
         const address = await w.callback(data.auth_url);
         const { result, code } =
@@ -164,7 +164,7 @@ describe.concurrent("a redirect login that does not wait", () => {
 
   test(
     "ends with that address even if nobody holds its listener",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id, data } = await begin(w, "--flow", "authorization_code");
       process.kill(await holder(w), "SIGKILL");
       const address = await w.callback(data.auth_url);
@@ -176,7 +176,7 @@ describe.concurrent("a redirect login that does not wait", () => {
 
   test(
     "and waits for no address on stdin that comes too late",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await begin(w, "--flow", "authorization_code", "--timeout", "3s");
       const { events } = await authline(["session", "callback", id], { home: w.home, stdin: "held-open" }).done;
       expect(events.at(-1)).toMatchObject({ status: "error", error: { code: "timeout" } });
@@ -185,7 +185,7 @@ describe.concurrent("a redirect login that does not wait", () => {
 
   test(
     "and that nobody answers ends by itself when its time is up, holder and all",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id, events } = await begin(w, "--flow", "authorization_code", "--timeout", "3s");
       await until(async () => (await w.pids()).length === 0);
       expect(await isListening(challenges(events)[0]?.redirect_uri ?? "")).toBe(false);
@@ -203,7 +203,7 @@ describe.concurrent("a login with every way in", () => {
 
   test(
     "offers both, and a browser that comes back ends the polling",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const login = w.start(w.login());
       const both = [await login.challenge(), await login.challenge()];
       expect(both.map(({ phase }) => phase).sort()).toEqual(["auth_url", "device_code"]);
@@ -220,7 +220,7 @@ describe.concurrent("a login with every way in", () => {
 
   test(
     "offers both, and a code that is approved closes the listener",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id, data } = await begin(w);
       const redirectUri = new URL(data.auth_url).searchParams.get("redirect_uri") ?? "";
       expect(data.user_code).toMatch(/\w/);
@@ -236,7 +236,7 @@ describe.concurrent("a login with every way in", () => {
 
   test(
     "offers the code where the redirect's port is taken",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const stranger = createServer().listen(0, "127.0.0.1");
       await until(() => stranger.listening);
       const address = `http://127.0.0.1:${(stranger.address() as AddressInfo).port}/callback`;
@@ -264,7 +264,7 @@ describe.concurrent("a login with every way in", () => {
 
   test(
     "offers the redirect where the client may not use the device grant",
-    inWorld(
+    inSpawnedWorld(
       async (w) => {
         const { id, data, events } = await begin(w);
         expect(events.filter(({ state }) => state === "failed")).toMatchObject([{ step: "authorize" }]);
@@ -287,7 +287,7 @@ describe.concurrent("a login with every way in", () => {
 
 describe.concurrent("a second login", () => {
   test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("joins what %s left open", async (signal) =>
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const first = w.start(w.login("--flow", "device_code"));
       const { user_code, session_id } = await first.challenge();
       first.kill(signal);
@@ -307,7 +307,7 @@ describe.concurrent("a second login", () => {
 
   test(
     "and whoever waits for one, and is told to stop, leave it open, and say so",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { session_id } = (await begin(w, "--flow", "device_code")).result;
       const waiting = w.start(["session", "wait", String(session_id)]);
       await waiting.challenge();
@@ -321,7 +321,7 @@ describe.concurrent("a second login", () => {
 
   test(
     "asks anew for another scope, for another connection, and with --new",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const first = await begin(w, "--flow", "device_code");
       const again = await begin(w, "--flow", "device_code");
       expect(again.data).toEqual(first.data);
@@ -335,7 +335,7 @@ describe.concurrent("a second login", () => {
 
   test(
     "does not join what has ended",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const first = await begin(w, "--flow", "device_code");
       await w.run(["session", "cancel", first.id]);
       const second = await begin(w, "--flow", "device_code");
@@ -352,7 +352,7 @@ describe.concurrent("the sessions that there are", () => {
 
   test(
     "are listed with the open ones first, and forgotten a day after their end",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       expect(await listed(w)).toEqual([]);
       const { id: open } = await begin(w, "--flow", "device_code");
       const { id: recent } = await begin(w, "--flow", "device_code", "--new");
@@ -374,7 +374,7 @@ describe.concurrent("the sessions that there are", () => {
 
   test(
     "are given up once the log says so, though the record does not yet",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await begin(w, "--flow", "device_code");
       const { sessions, now } = contextOf(w.home);
       const lock = sessions.drive(id); // whoever drives it writes the line first
@@ -391,7 +391,7 @@ describe.concurrent("the sessions that there are", () => {
   test.each(["list", "show", "wait", "cancel"])(
     "are marked as expired by `session %s`, secrets gone",
     async (command) =>
-      inWorld(async (w) => {
+      inSpawnedWorld(async (w) => {
         const { id } = await begin(w, "--flow", "device_code");
         expect(w.record(id).secrets.doors).toBeDefined();
         w.change(id, { expires_at: new Date(Date.now() - 1).toISOString() });
@@ -407,7 +407,7 @@ describe.concurrent("the sessions that there are", () => {
 /** Root may write anywhere: a file where a directory has to be stops everybody. */
 describe.concurrent("with a store that cannot be written", () => {
   test.each(["sessions", "connections"])("--no-wait fails before it prompts anybody: %s", async (directory) =>
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const inTheWay = join(w.home, directory);
       writeFileSync(inTheWay, "not a directory");
       const { code, result, events } = await w.start(w.login("--no-wait", "--flow", "device_code")).ended();

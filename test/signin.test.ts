@@ -20,9 +20,10 @@ import {
 } from "./support/authorization-server.ts";
 import { signInWithBrowser, startBrowser } from "./support/browser.ts";
 import { metadata, startHostileServer } from "./support/hostile-server.ts";
+import { program } from "./support/inside.ts";
 import { approveRedirect, visit } from "./support/person.ts";
 import { connectionSecrets } from "./support/sealed.ts";
-import { authline, leftovers, type Options, type Run, sweep, tempHome } from "./support/spawn.ts";
+import { leftovers, type Options, type Run, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream, type Event, leaks } from "./support/stream.ts";
 
 let home: string;
@@ -48,14 +49,14 @@ interface Ended extends Run {
 /** Runs a command to its end, lets a person answer its challenge, and judges everything that came out of it. */
 async function run(argv: string[], { person, ...options }: Options & { person?: PersonAtWork } = {}): Promise<Ended> {
   const before = storedSecrets();
-  const running = authline(argv, { home, ...options });
+  const running = program(argv, { home, ...options });
   let challenge: Event | undefined;
   if (person) {
     challenge = await running.next(({ phase }) => phase === "auth_url" || phase === "device_code");
     try {
       await person(challenge);
     } catch (error) {
-      running.kill("SIGKILL");
+      running.kill("SIGTERM");
       throw error;
     }
   }

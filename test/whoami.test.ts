@@ -10,9 +10,10 @@ import type { Definition } from "../src/providers/definition.ts";
 import type { Connection } from "../src/store/record.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
 import { type HostileServer, type Routes, signIdToken, startHostileServer } from "./support/hostile-server.ts";
+import { program } from "./support/inside.ts";
 import { remember } from "./support/issued.ts";
 import { storeAt } from "./support/sealed.ts";
-import { authline, type Options, sweep, tempHome } from "./support/spawn.ts";
+import { type Options, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream } from "./support/stream.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -25,7 +26,7 @@ const CLIENT = "client-of-the-tests";
 remember(ACCESS, FRESH, REFRESH);
 
 async function whoami(home: string, argv: string[] = ["acme"], options: Options = {}) {
-  const run = await authline(["whoami", ...argv], { home, ...options }).done;
+  const run = await program(["whoami", ...argv], { home, ...options }).done;
   expect(checkStream(run.stdout, { exitCode: run.code, secrets: [ACCESS, FRESH, REFRESH] })).toEqual([]);
   const result = run.events.at(-1);
   return { ...run, result, data: result?.data, error: result?.error };
@@ -39,7 +40,7 @@ describe("at a real server", () => {
     home = tempHome();
     const { id, secret } = server.clients.confidential;
     const login = async (connection: string, ...argv: string[]) => {
-      const running = authline(
+      const running = program(
         [
           ...["login", "acme", "--connection", connection, "--issuer", server.issuer, "--client-id", id],
           ...["--client-secret-from", "env:SECRET", ...argv],

@@ -9,7 +9,8 @@ import {
   signIdToken,
   startHostileServer,
 } from "../support/hostile-server.ts";
-import { authline, type Run, sweep, tempHome } from "../support/spawn.ts";
+import { program } from "../support/inside.ts";
+import { type Run, sweep, tempHome } from "../support/spawn.ts";
 import {
   type Attack,
   CLIENT,
@@ -104,7 +105,7 @@ async function signedIn(use: (home: string, hostile: HostileServer) => Promise<v
   }
 }
 
-const refresh = (home: string): Promise<Run> => authline(["token", "acme", "--refresh"], { home, cwd: home }).done;
+const refresh = (home: string): Promise<Run> => program(["token", "acme", "--refresh"], { home }).done;
 const FRESH = "fresh-access-token";
 
 describe.concurrent("a refresh token goes to the server that gave it", () => {
@@ -149,7 +150,7 @@ describe.concurrent("a refresh token goes to the server that gave it", () => {
         const run = await refresh(home);
         expect(run.events.at(-1)).toMatchObject({ status: "success", data: { access_token: FRESH, refreshed: true } });
         expect(hostile.requests.map(({ form }) => form.get("refresh_token"))).toEqual([SECRET.refresh]);
-        await authline(["logout", "acme"], { home, cwd: home }).done;
+        await program(["logout", "acme"], { home }).done;
         expect(hostile.requests.slice(1).map(({ path }) => path)).toEqual(["/revoke", "/revoke"]);
         expect(stranger.requests).toEqual([]);
       }),
@@ -159,7 +160,7 @@ describe.concurrent("a refresh token goes to the server that gave it", () => {
   test("and so does the client's secret: another issuer is not told it", () =>
     signedIn((home) =>
       withStranger(async (stranger) => {
-        const running = authline(
+        const running = program(
           ["login", "acme", "--issuer", stranger.url, "--flow", "client_credentials", "--client-id", CLIENT],
           { home, cwd: home },
         );

@@ -2,7 +2,8 @@
 // or bidi character gets through, no line is forged, no line is longer than it may be.
 
 import { afterAll, describe, expect, test } from "vitest";
-import { authline, type Sink, sweep, tempHome } from "../support/spawn.ts";
+import { program } from "../support/inside.ts";
+import { type Sink, sweep, tempHome } from "../support/spawn.ts";
 import { checkStream } from "../support/stream.ts";
 import { comesBack, device, judge, login, POISON, record, server, strings, suffer, tokens } from "./attack.ts";
 
@@ -26,7 +27,7 @@ describe.concurrent("a server that poisons every field it can", () => {
       await comesBack({ iss: hostile.url, session_state: POISON })(first);
       await judge(await first.done, "success");
       for (const argv of [["status"], ["token", "acme"], ["logout", "acme"]]) {
-        const run = await authline(argv, { home, cwd: home }).done;
+        const run = await program(argv, { home, cwd: home }).done;
         expect(checkStream(run.stdout, { exitCode: 0 })).toEqual([]);
         expect(strings(run.events).filter((text) => UNFIT.test(text))).toEqual([]);
         expect(run.stderr.replaceAll("\n", "")).not.toMatch(UNFIT);
@@ -45,7 +46,7 @@ describe.concurrent("a server that poisons every field it can", () => {
       await comesBack()(first);
       await judge(await first.done, "success");
       hostile.routes["POST /token"] = { status: 400, json: { error: POISON, error_description: POISON } };
-      const run = await authline(["token", "acme", "--refresh"], { home, cwd: home }).done;
+      const run = await program(["token", "acme", "--refresh"], { home, cwd: home }).done;
       expect(checkStream(run.stdout, { exitCode: 76 })).toEqual([]);
       expect(strings(run.events).filter((text) => UNFIT.test(text))).toEqual([]);
       expect(run.stderr.replaceAll("\n", "")).not.toMatch(UNFIT);

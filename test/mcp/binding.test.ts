@@ -5,6 +5,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { afterAll, describe, expect, test } from "vitest";
 import { CLIENT, comesBack, judge, knock, SECRET, stateOf, tokens } from "../hostile/attack.ts";
 import { metadata, startHostileServer } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { opened } from "../support/sealed.ts";
 import { authline, sweep, tempHome } from "../support/spawn.ts";
 import {
@@ -41,7 +42,7 @@ const JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const nameIn = ({ rs }: World) => `127.0.0.1-${new URL(rs).port}_mcp`;
 const recordOf = (world: World, home: string) => opened(home, "connection", `default@${nameIn(world)}`);
 const said = async (argv: string[], home: string, env: Record<string, string> = {}) =>
-  (await authline(argv, { home, env }).done).events.at(-1);
+  (await program(argv, { home, env }).done).events.at(-1);
 
 describe.concurrent("a token is handed out for its resource", () => {
   test("and for nobody else's address", () =>
@@ -222,7 +223,7 @@ describe.concurrent("when the resource takes tokens of another issuer", () => {
 
   test("one that is registered with it is taken, where anybody may register", () =>
     moved(async (world, home, fresh) => {
-      const running = authline(["login", world.resource, "--flow", "authorization_code"], { home });
+      const running = program(["login", world.resource, "--flow", "authorization_code"], { home });
       await comesBack()(running);
       await judge(await running.done, "success");
       expect(fresh.requests.map(({ path }) => path)).toEqual([AS, "/register", "/token"]);
@@ -260,7 +261,7 @@ describe.concurrent("when the resource takes tokens of another issuer", () => {
       });
       const { sessions = [] } = ((await said(["session", "list"], home))?.data ?? {}) as { sessions?: Session[] };
       const open = sessions.find(({ state }) => state === "pending");
-      const second = authline(["session", "wait", open?.session_id ?? ""], { home });
+      const second = program(["session", "wait", open?.session_id ?? ""], { home });
       await comesBack()(second);
       expect(resultOf(await second.done)).toMatchObject({ status: "success" });
       expect(fresh.requests.map(({ path }) => path)).toEqual([AS, "/register", AS, "/register", "/token"]);
@@ -315,13 +316,13 @@ describe.concurrent("a sign-in that another process goes on with", () => {
       await first.done;
       const weak = metadata(world.as, { grant_types_supported: GRANTS, code_challenge_methods_supported: ["plain"] });
       world.authorizationServer.routes[`GET ${AS}`] = { json: weak };
-      const second = await authline(argv, { home }).done;
+      const second = await program(argv, { home }).done;
       expect(second.events.at(-1)?.error).toMatchObject({ code: "provider", message: expect.stringContaining("PKCE") });
     }));
 
   test("goes on with the server that was asked, whatever the resource says by then", () =>
     within({}, async (world, home) => {
-      const begun = await authline(
+      const begun = await program(
         ["login", world.resource, "--client-id", CLIENT, "--flow", "authorization_code", "--no-wait"],
         { home },
       ).done;
@@ -333,7 +334,7 @@ describe.concurrent("a sign-in that another process goes on with", () => {
       world.resourceServer.routes[`GET ${AS}`] = { json: metadata(world.rs) };
       if (!asked) throw new Error("nobody was asked");
       const asks = world.resourceServer.requests.length;
-      const joined = authline(["login", world.resource, "--client-id", CLIENT, "--flow", "authorization_code"], {
+      const joined = program(["login", world.resource, "--client-id", CLIENT, "--flow", "authorization_code"], {
         home,
       });
       expect((await joined.next("auth_url")).auth_url).toBe(asked.auth_url);
@@ -379,7 +380,7 @@ describe.concurrent("the issuer in the answer (RFC 9207 §2.4)", () => {
           const more =
             answer === "error" ? { error: "access_denied", error_description: words } : { code: SECRET.code };
           const argv = ["login", world.resource, "--client-id", CLIENT, "--flow", "authorization_code"];
-          const running = authline(argv, { home });
+          const running = program(argv, { home });
           const asked = await running.next("auth_url");
           await knock(asked, { ...more, state: stateOf(asked), ...(iss !== undefined && { iss }) });
           const run = await running.done;

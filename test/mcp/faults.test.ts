@@ -4,6 +4,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import type { Ending } from "../hostile/attack.ts";
 import { hang, metadata } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { sweep } from "../support/spawn.ts";
 import {
   AS,
@@ -379,8 +380,7 @@ describe.concurrent("a challenge that somebody else has got", () => {
 
   test.each(["Basic realm=x", 'Bearer scope="a', "", "{}"])("that is none (%j) is misuse", (field) =>
     within({}, async (world) => {
-      const { authline } = await import("../support/spawn.ts");
-      const run = await authline(["login", world.resource, "--client-id", "x", `--challenge=${field}`]).done;
+      const run = await program(["login", world.resource, "--client-id", "x", `--challenge=${field}`]).done;
       expect(run.events.at(-1)).toMatchObject({ status: "error", exit_code: 64 });
       expect(world.resourceServer.requests).toEqual([]);
     }),
@@ -388,9 +388,8 @@ describe.concurrent("a challenge that somebody else has got", () => {
 
   test("to what is no resource is misuse", () =>
     within({}, async (world) => {
-      const { authline } = await import("../support/spawn.ts");
       const argv = ["login", "acme", "--issuer", world.as, "--client-id", "x", "--challenge", "Bearer"];
-      expect((await authline(argv).done).events.at(-1)?.error).toMatchObject({ code: "usage" });
+      expect((await program(argv).done).events.at(-1)?.error).toMatchObject({ code: "usage" });
     }));
 });
 

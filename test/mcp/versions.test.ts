@@ -4,8 +4,9 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { CLIENT, SECRET } from "../hostile/attack.ts";
 import { metadata } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { opened } from "../support/sealed.ts";
-import { authline, sweep } from "../support/spawn.ts";
+import { sweep } from "../support/spawn.ts";
 import {
   AS,
   askedFor,
@@ -189,7 +190,7 @@ describe.concurrent("a server of", () => {
         const record = opened(run.home, "connection", `default@${name}`);
         expect(record).toMatchObject({ server: { issuer: issuer(world) }, extras: { resource: resource(world) } });
         for (const target of [world.resource, world.resource.replace("http:", "HTTP:"), name]) {
-          const { events } = await authline(["token", target], { home: run.home }).done;
+          const { events } = await program(["token", target], { home: run.home }).done;
           expect(events.at(-1)).toMatchObject({
             status: "success",
             data: { access_token: SECRET.access, provider: name },

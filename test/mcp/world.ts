@@ -7,7 +7,8 @@
 import { expect } from "vitest";
 import { CLIENT, comesBack, type Ending, judge, SECRET, tokens } from "../hostile/attack.ts";
 import { type HostileServer, metadata, type Routes, startHostileServer } from "../support/hostile-server.ts";
-import { authline, type Options, type Run, tempHome } from "../support/spawn.ts";
+import { program } from "../support/inside.ts";
+import { type Options, type Run, tempHome } from "../support/spawn.ts";
 import type { Event } from "../support/stream.ts";
 
 export const PRM = "/.well-known/oauth-protected-resource";
@@ -91,7 +92,7 @@ export async function signIn(
   const secret = flow === "client_credentials" ? ["--client-secret-from", "env:CLIENT_SECRET"] : [];
   const home = options.home ?? tempHome();
   const env = { CLIENT_SECRET: SECRET.client, ...options.env };
-  const running = authline([...words, ...secret, ...argv], { timeoutMs: 15_000, cwd: home, ...options, home, env });
+  const running = program([...words, ...secret, ...argv], { timeoutMs: 15_000, cwd: home, ...options, home, env });
   if (flow === "authorization_code" && (ends === "success" || callback)) await comesBack(callback)(running);
   const run = await running.done;
   await judge(run, ends, says ? { says } : {});

@@ -11,11 +11,12 @@ import type { Configuration } from "oidc-provider";
 import { afterAll, describe, expect, test } from "vitest";
 import type { AuthorizationServerOptions } from "../support/authorization-server.ts";
 import { metadata, startHostileServer } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { visit } from "../support/person.ts";
 import { opened } from "../support/sealed.ts";
 import { type Ended, inWorld, type World } from "../support/sessions.ts";
 import { jwks, signed } from "../support/signing.ts";
-import { authline, sweep, tempHome } from "../support/spawn.ts";
+import { sweep, tempHome } from "../support/spawn.ts";
 import { checkStream, type Event } from "../support/stream.ts";
 
 afterAll(async () => {
@@ -76,7 +77,7 @@ describe.concurrent("authorization details", () => {
       expect((await w.run(["status", "acme"])).result.data.connections[0].authorization_details).toEqual(SHOWN);
       const { authorization_details, refreshed } = (await w.run(["token", "acme", "--refresh"])).result.data;
       expect([authorization_details, refreshed]).toEqual([SHOWN, true]);
-      const again = w.start(["login", "acme", "--flow", "authorization_code", "--browser", "never"]);
+      const again = w.start(["login", "acme", "--flow", "authorization_code", "--browser", "never"], { spawned: true });
       expect(JSON.parse(parametersOf(await again.challenge())["authorization_details"] ?? "")).toEqual([PAYMENT]);
       await again.killed();
     }, withDetails)(),
@@ -99,7 +100,7 @@ describe.concurrent("authorization details", () => {
     ["cut off", '[{"type":"a"'],
   ])("%s: a usage error, and nothing is asked", async (_what, text) => {
     const argv = ["login", "acme", "--issuer", "https://acme.example", "--client-id", "cli"];
-    const { code, events } = await authline([...argv, "--authorization-details", text], { home: tempHome() }).done;
+    const { code, events } = await program([...argv, "--authorization-details", text], { home: tempHome() }).done;
     expect([code, events.at(-1)?.error?.code]).toEqual([64, "usage"]);
   });
 });
@@ -120,7 +121,7 @@ describe.concurrent("how somebody has to sign in", () => {
         expect.not.stringContaining("acr_not_met"),
       ]);
       expect(asked).toMatchObject({ acr_values: "phr pwd", max_age: "300", prompt: "login", login_hint: "alice" });
-      const again = w.start(["login", "acme", "--flow", "authorization_code", "--browser", "never"]);
+      const again = w.start(["login", "acme", "--flow", "authorization_code", "--browser", "never"], { spawned: true });
       const next = parametersOf(await again.challenge());
       for (const name of ["acr_values", "max_age", "prompt", "login_hint"]) expect(next).not.toHaveProperty(name);
       await again.killed();
@@ -159,7 +160,7 @@ describe.concurrent("how somebody has to sign in", () => {
       const argv = ["login", "acme", "--issuer", "https://acme.example", "--client-id", "cli"];
       const own = [...argv, "--flow", "client_credentials", "--client-secret-from", "env:S"];
       const value = name === "max-age" ? "1m" : "login";
-      const { code, events } = await authline([...own, `--${name}`, value], { home: tempHome(), env: { S: "s" } }).done;
+      const { code, events } = await program([...own, `--${name}`, value], { home: tempHome(), env: { S: "s" } }).done;
       expect([code, events.at(-1)?.message]).toEqual([64, `--${name} does not go with a sign-in that asks nobody.`]);
     },
   );
@@ -197,7 +198,7 @@ describe.concurrent("how somebody has to sign in", () => {
     });
     try {
       const who = ["login", "acme", "--issuer", server.url, "--client-id", "cli", "--flow", "device_code"];
-      const running = authline([...who, "--scope", "openid", "--max-age", maxAge], { home });
+      const running = program([...who, "--scope", "openid", "--max-age", maxAge], { home });
       const { stdout, code, events } = await running.done;
       expect(checkStream(stdout, { command: "login", exitCode: code })).toEqual([]);
       const sent = server.requests.find(({ path }) => path === "/device")?.form.get("max_age");

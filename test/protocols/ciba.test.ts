@@ -7,10 +7,11 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { asConfidential, CIBA, inWorldOfGrants, secretOf } from "../support/grants.ts";
 import { metadata, type Reply, signIdToken, startHostileServer } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { remember } from "../support/issued.ts";
 import { namesOf, opened } from "../support/sealed.ts";
 import { until, type World } from "../support/sessions.ts";
-import { authline, sweep } from "../support/spawn.ts";
+import { sweep } from "../support/spawn.ts";
 import { checkStream, type Event } from "../support/stream.ts";
 
 afterAll(async () => {
@@ -21,6 +22,7 @@ const HINT = ["--login-hint", "alice@acme.example"];
 const argv = (w: World, ...more: string[]) =>
   asConfidential(w, "ciba", "--scope", "openid offline_access", ...(more.length > 0 ? more : HINT));
 const start = (w: World, ...more: string[]) => w.start(argv(w, ...more), { env: secretOf(w) });
+const startSpawned = (w: World) => w.start(argv(w), { env: secretOf(w), spawned: true });
 const isTold = ({ step, state, message }: Event) =>
   step === "await_user" && state === "waiting" && message.startsWith("Approve");
 const polls = (w: World) => w.requestsTo("/token").filter(({ grant_type }) => grant_type === CIBA);
@@ -165,7 +167,7 @@ describe.concurrent("it outlives its process", () => {
   ];
   test.each(moments)("killed %s it is taken up", (_, at) =>
     inWorldOfGrants(async (w, s) => {
-      const login = start(w);
+      const login = startSpawned(w);
       await at(w, login);
       await login.killed();
       const [id = ""] = w.ids();
@@ -216,7 +218,7 @@ describe.concurrent("a server that is difficult", () => {
     }));
     try {
       const argv = ["login", "acme", "--issuer", server.url, "--client-id", "cli", "--flow", "ciba", ...HINT];
-      const run = await authline([...argv, "--timeout", "20s"], { timeoutMs: 30_000 }).done;
+      const run = await program([...argv, "--timeout", "20s"], { timeoutMs: 30_000 }).done;
       expect(checkStream(run.stdout, { command: "login", exitCode: run.code, secrets: [ID] })).toEqual([]);
       return { ...run, result: run.events.at(-1), unused: server.unused(), requests: server.requests };
     } finally {

@@ -10,11 +10,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Configuration, JWK } from "oidc-provider";
 import { afterAll, describe, expect, test } from "vitest";
+import { program } from "../support/inside.ts";
 import { remember } from "../support/issued.ts";
 import { visit } from "../support/person.ts";
 import { opened } from "../support/sealed.ts";
 import { inWorld, type World } from "../support/sessions.ts";
-import { authline, sweep, tempHome } from "../support/spawn.ts";
+import { sweep, tempHome } from "../support/spawn.ts";
 import { leaks } from "../support/stream.ts";
 
 /** Where somebody keeps a key, which is not authline's home. */
@@ -200,7 +201,7 @@ describe.concurrent("what cannot be", () => {
     ["a secret that nobody's client has", ["--client-secret-from", "env:A"]],
     ["the name of a key that is not given", ["--client-id", "cli", "--client-key-id", "2026"]],
   ])("%s is not left out in silence", async (_what, argv) => {
-    const { code, events } = await authline(["login", "acme", "--issuer", "https://acme.example", ...argv], {
+    const { code, events } = await program(["login", "acme", "--issuer", "https://acme.example", ...argv], {
       home: tempHome(),
       env: { A: "s" },
     }).done;

@@ -10,10 +10,11 @@ import type { Configuration } from "oidc-provider";
 import { afterAll, describe, expect, test } from "vitest";
 import { newKey } from "../../src/flows/dpop.ts";
 import { type HostileServer, metadata, type Reply, startHostileServer } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { visit } from "../support/person.ts";
 import { opened, putSealed } from "../support/sealed.ts";
-import { type Ended, inWorld, type World } from "../support/sessions.ts";
-import { authline, sweep, tempHome } from "../support/spawn.ts";
+import { comeBack, type Ended, inWorld, type World } from "../support/sessions.ts";
+import { sweep, tempHome } from "../support/spawn.ts";
 import { checkStream, type Event } from "../support/stream.ts";
 
 afterAll(async () => {
@@ -130,15 +131,14 @@ describe.concurrent("a process that is killed while somebody signs in", () => {
     ["by device code", DEVICE],
   ])("%s: the key is in the session, and whoever takes over has it", async (_how, how) =>
     inWorld(async (w) => {
-      const login = w.start(w.login(...how));
+      const login = w.start(w.login(...how), { spawned: true });
       const challenge = await login.challenge();
       await login.next(({ step }) => step === "await_user");
       const id = String(challenge.session_id);
       const { dpop_key = "" } = w.record(id).secrets;
       await login.killed();
       const waiting = w.start(["session", "wait", id]);
-      await waiting.next(({ step }) => step === "await_user");
-      if (challenge.auth_url) await visit(await w.callback(challenge.auth_url));
+      if (challenge.auth_url) await comeBack(await w.callback(challenge.auth_url));
       else await w.approve(challenge);
       expect((await waiting.ended()).result.status).toBe("success");
       expect(keptKey(w)).toBe(dpop_key);
@@ -263,7 +263,7 @@ describe.concurrent("authline proof", () => {
     "that waits for an address says that it does",
     inWorld(async (w) => {
       await signInByRedirect(w);
-      const waiting = authline(["proof", "acme"], { home: w.home, stdin: "held-open", timeoutMs: 30_000 });
+      const waiting = program(["proof", "acme"], { home: w.home, stdin: "held-open", timeoutMs: 30_000 });
       expect(await waiting.next("progress")).toMatchObject({ message: expect.stringContaining("stdin") });
       waiting.kill("SIGINT");
       expect((await waiting.done).events.at(-1)).toMatchObject({ status: "cancelled" });
@@ -278,7 +278,7 @@ describe.concurrent("authline proof", () => {
     ["a method that would be sent in other letters", ["--url", "https://acme.example/", "--method", "patch"]],
     ["no nonce", ["--url", "https://acme.example/", "--nonce", "a b"]],
   ])("%s is a usage error", async (_what, argv) => {
-    const { code, events } = await authline(["proof", "acme", ...argv], { home: tempHome() }).done;
+    const { code, events } = await program(["proof", "acme", ...argv], { home: tempHome() }).done;
     expect([code, events.at(-1)?.error?.code]).toEqual([64, "usage"]);
   });
 });
@@ -307,7 +307,7 @@ async function scripted(token: Reply | Reply[], more: Record<string, unknown>, a
       "--scope",
       "a",
     ];
-    const { stdout, code, events } = await authline([...who, ...argv], { home: tempHome() }).done;
+    const { stdout, code, events } = await program([...who, ...argv], { home: tempHome() }).done;
     expect(checkStream(stdout, { command: "login", exitCode: code })).toEqual([]);
     return { code, result: events.at(-1) as Event, requests: server.requests.map(({ path }) => path) };
   } finally {

@@ -9,10 +9,11 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypt
 import { afterAll, describe, expect, test } from "vitest";
 import { asConfidential, type Grants, inWorldOfGrants, JWT_BEARER, secretOf } from "../support/grants.ts";
 import { metadata, signIdToken, signingKey, startHostileServer } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { remember } from "../support/issued.ts";
 import { connectionSecrets, opened } from "../support/sealed.ts";
 import type { World } from "../support/sessions.ts";
-import { authline, sweep, tempHome } from "../support/spawn.ts";
+import { sweep, tempHome } from "../support/spawn.ts";
 
 afterAll(async () => {
   expect(await sweep()).toEqual([]);
@@ -201,7 +202,7 @@ describe.concurrent("a Google service account", () => {
   const login = (url: string, file: object) => {
     const argv = ["login", "google", "--issuer", url, "--flow", "jwt_bearer", "--signing-key-from", "stdin"];
     const home = tempHome();
-    const run = authline([...argv, "--subject", "alice@acme.example", "--scope", "one two"], {
+    const run = program([...argv, "--subject", "alice@acme.example", "--scope", "one two"], {
       home,
       stdin: JSON.stringify(file),
     });
@@ -292,7 +293,7 @@ test("an --audience does not take a service account to another server than its o
     const token_uri = "https://oauth2.stranger.example/token";
     const stdin = JSON.stringify({ type: "service_account", client_email: "a@b.example", private_key, token_uri });
     const argv = ["login", "acme", "--issuer", server.url, "--flow", "jwt_bearer", "--signing-key-from", "stdin"];
-    const { events } = await authline([...argv, "--audience", token_uri], { home: tempHome(), stdin }).done;
+    const { events } = await program([...argv, "--audience", token_uri], { home: tempHome(), stdin }).done;
     expect(events.at(-1)?.error?.message).toContain("belongs to another server");
     expect(server.requests.filter(({ path }) => path === "/token")).toEqual([]);
   } finally {

@@ -7,9 +7,10 @@
 import type { Configuration } from "oidc-provider";
 import { afterAll, describe, expect, test } from "vitest";
 import { type HostileServer, metadata, type Reply, startHostileServer } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { approveRedirect, visit } from "../support/person.ts";
 import { inWorld, type World } from "../support/sessions.ts";
-import { authline, sweep, tempHome } from "../support/spawn.ts";
+import { sweep, tempHome } from "../support/spawn.ts";
 import { checkStream, type Event } from "../support/stream.ts";
 
 afterAll(async () => {
@@ -90,7 +91,7 @@ describe.concurrent("where the server offers it", () => {
       const hint = "é".repeat(300); // six letters each in an address
       const scope = `openid ${Array.from({ length: 60 }, (_, index) => `a-scope-that-nobody-knows-${index}`).join(" ")}`;
       const argv = ["--flow", "authorization_code", "--scope", scope, "--login-hint", hint];
-      const login = w.start(w.login(...argv));
+      const login = w.start(w.login(...argv), { spawned: true });
       expect((await login.challenge()).auth_url?.length).toBeLessThan(300);
       await login.killed();
     }, withPar()),
@@ -120,7 +121,7 @@ describe.concurrent("an address that runs out", () => {
     "while nobody was there is replaced by whoever takes over",
     inWorld(
       async (w) => {
-        const login = w.start(w.login(...redirect()));
+        const login = w.start(w.login(...redirect()), { spawned: true });
         const first = await login.challenge();
         await login.next(({ step }) => step === "await_user");
         await login.killed();
@@ -168,7 +169,7 @@ async function scripted(reply: Reply | undefined, more: object, body: (server: H
 }
 
 const start = (server: HostileServer) =>
-  authline(
+  program(
     [
       "login",
       "acme",

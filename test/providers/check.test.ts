@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Definition } from "../../src/providers/definition.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "../support/authorization-server.ts";
-import { authline, sweep, tempHome } from "../support/spawn.ts";
+import { program } from "../support/inside.ts";
+import { sweep, tempHome } from "../support/spawn.ts";
 import { checkStream } from "../support/stream.ts";
 
 let server: AuthorizationServer;
@@ -63,7 +64,7 @@ async function checked(definition: Definition, ...flags: string[]) {
   const home = tempHome();
   mkdirSync(join(home, "definitions"), { mode: 0o700 });
   writeFileSync(join(home, "definitions", "acme.json"), JSON.stringify(definition), { mode: 0o600 });
-  const { stdout, code, events } = await authline(["provider", "check", "acme", ...flags], { home }).done;
+  const { stdout, code, events } = await program(["provider", "check", "acme", ...flags], { home }).done;
   expect(checkStream(stdout, { command: "provider check", exitCode: code })).toEqual([]);
   const result = events.at(-1);
   const checks: Check[] = result?.data?.checks ?? [];

@@ -19,7 +19,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { builtIn, builtInNames } from "../../src/providers/lookup.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "../support/authorization-server.ts";
 import { contextOf, dieAtEveryStep } from "../support/dying.ts";
-import { authline, type Options, sweep, tempHome } from "../support/spawn.ts";
+import { program } from "../support/inside.ts";
+import { type Options, sweep, tempHome } from "../support/spawn.ts";
 import { checkStream } from "../support/stream.ts";
 
 let server: AuthorizationServer;
@@ -38,10 +39,10 @@ afterAll(() => server.close());
 const ACME = { name: "acme", display_name: "Acme", issuer: "https://login.acme.example" };
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever the result holds
-type Ended = Awaited<ReturnType<typeof authline>["done"]> & Record<string, any>;
+type Ended = Awaited<ReturnType<typeof program>["done"]> & Record<string, any>;
 
 async function run(argv: string[], options: Options = {}) {
-  const { stdout, code, events, stderr } = await authline(argv, { home, ...options }).done;
+  const { stdout, code, events, stderr } = await program(argv, { home, ...options }).done;
   if (options.sink === undefined) {
     const command = argv[0] === "provider" ? argv.slice(0, 2).join(" ") : (argv[0] as string);
     expect(checkStream(stdout, { command, exitCode: code })).toEqual([]);
@@ -313,7 +314,7 @@ describe("who else knows of them", () => {
   test("the shell completes their names without opening one", async () => {
     mkdirSync(join(home, "definitions"), { mode: 0o700 });
     writeFileSync(file("zebra"), "no definition at all", { mode: 0o600 });
-    const { stdout } = await authline(["complete", "--", "provider", "show", "zeb"], { home }).done;
+    const { stdout } = await program(["complete", "--", "provider", "show", "zeb"], { home }).done;
     expect(String(stdout)).toBe("zebra\n");
   });
 

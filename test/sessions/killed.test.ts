@@ -3,14 +3,14 @@
  *
  * What is protected: a killed process costs nobody a sign-in that could still be had. A later `session wait` completes it,
  * or says truthfully that the tokens are lost; it asks nobody twice, leaves no port bound and no line half-written.
- * `inWorld` judges every stream, log and argument list.
+ * `inSpawnedWorld` judges every stream, log and argument list.
  */
 import { appendFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { visit } from "../support/person.ts";
-import { inWorld, isListening, until, type World } from "../support/sessions.ts";
+import { comeBack, inSpawnedWorld, isListening, type World } from "../support/sessions.ts";
 import { sweep } from "../support/spawn.ts";
 import type { Event } from "../support/stream.ts";
 
@@ -46,8 +46,7 @@ const challengeOf = (by: By) => (by === "code" ? "device_code" : "auth_url");
 async function answer(w: World, challenge: Event, by: By): Promise<void> {
   if (by === "code") return w.approve(challenge);
   const address = await w.callback(challenge.auth_url);
-  await until(() => isListening(address)); // whoever takes over needs a moment to bind it
-  await visit(address).catch(() => {}); // who is killed answers no browser
+  await comeBack(address).catch(() => {}); // who is killed answers no browser
 }
 
 interface Killed {
@@ -109,7 +108,7 @@ async function expectLost(w: World, id: string) {
 
 describe.concurrent("killed at", () => {
   test.each(moments)("%s by %s: %s", async (flow, by, moment) =>
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id, answered } = await killAt(w, flow, by, moment);
       await expectNoListener(w, id);
       if (!answered) return expectSuccess(w, id, by);
@@ -141,7 +140,7 @@ describe.concurrent("killed between what is done and what is said", () => {
     ["auto", "browser", "auth_url"],
   ];
   test.each(unsaid)("%s by %s: %s is said by the next one", async (flow, by, moment) =>
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await killAt(w, flow, by, "await_user started");
       unsay(w, id, moment, 0);
       await expectSuccess(w, id, by);
@@ -150,7 +149,7 @@ describe.concurrent("killed between what is done and what is said", () => {
 
   test(
     "a line that was half-written is cut off",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await killAt(w, "device_code", "code", "await_user started");
       unsay(w, id, "await_user started", 40);
       const { result } = await w.run(["session", "show", id]);
@@ -162,7 +161,7 @@ describe.concurrent("killed between what is done and what is said", () => {
 
   test(
     "a credential that is kept is a success, even if nobody could say so any more",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const login = w.start(w.login("--flow", "device_code"));
       const challenge = await login.challenge();
       const { session_id: id = "" } = challenge;
@@ -185,7 +184,7 @@ describe.concurrent("killed between what is done and what is said", () => {
     ["auto", "browser"],
   ];
   test.each(lost)("tokens that were given away and never came are lost, and that is said: %s by %s", async (flow, by) =>
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const login = w.start(w.login("--flow", flow));
       const challenge = await login.next(({ phase }) => phase === challengeOf(by));
       await login.next((event) => labelOf(event) === "await_user started");
@@ -204,7 +203,7 @@ describe.concurrent("killed between what is done and what is said", () => {
 
   test(
     "an end that was recorded and not said is said, and only once",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await killAt(w, "device_code", "code", "await_user started");
       await w.run(["session", "cancel", id]);
       unsay(w, id, "result", 0);
@@ -217,7 +216,7 @@ describe.concurrent("killed between what is done and what is said", () => {
 
   test(
     "an end that was said and not recorded is recorded by whoever looks",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await killAt(w, "device_code", "code", "await_user started");
       const pending = w.record(id);
       await w.run(["session", "cancel", id]);
@@ -232,7 +231,7 @@ describe.concurrent("killed between what is done and what is said", () => {
 describe.concurrent("whoever takes over", () => {
   test(
     "offers every way in that the first one would have offered",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await killAt(w, "auto", "code", "await_user started");
       const { device_code } = w.record(id).secrets.doors ?? {};
       unsay(w, id, "auth_url", 0);
@@ -247,7 +246,7 @@ describe.concurrent("whoever takes over", () => {
 
   test(
     "cannot have the port while a stranger has it, and the sign-in waits",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await killAt(w, "authorization_code", "browser", "await_user started");
       const port = Number(new URL(listeners(w, id)[0] ?? "").port);
       const stranger = createServer().listen(port, "127.0.0.1");
@@ -264,7 +263,7 @@ describe.concurrent("whoever takes over", () => {
 
   test(
     "and cannot reach the server does not end what is open",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await killAt(w, "device_code", "code", "await_user started");
       await w.server.close();
       const { code } = await w.run(["session", "wait", id, "--timeout", "2s"]);
@@ -275,7 +274,7 @@ describe.concurrent("whoever takes over", () => {
 
   test(
     "may be killed as well, and the next one, and the next",
-    inWorld(async (w) => {
+    inSpawnedWorld(async (w) => {
       const { id } = await killAt(w, "auto", "browser", "await_user started");
       for (let times = 1; times <= 3; times++) {
         const waiting = w.start(["session", "wait", id, "--from", String(w.log(id).length)], {

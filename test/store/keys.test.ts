@@ -30,6 +30,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { Failure } from "../../src/protocol/failure.ts";
 import { keyIdIn, keyOf, newKey, seal, unseal } from "../../src/store/seal.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "../support/authorization-server.ts";
+import { program } from "../support/inside.ts";
 import { connectionSecrets, keyIn, namesOf, opened, storeAt } from "../support/sealed.ts";
 import { authline, leftovers, type Options, sweep, tempHome } from "../support/spawn.ts";
 import { checkStream, type Event, leaks } from "../support/stream.ts";
@@ -79,9 +80,12 @@ function take(which: "file" | "env"): void {
   cpSync(originals[which], home, { recursive: true });
 }
 
-/** Runs the binary to its end and judges its stream; no key and no secret is ever shown. */
+/** For `Options`: a process of its own, where several at once or a read that blocks are the point. */
+const SPAWNED = { sink: "pipe" } as const;
+
+/** Runs a command to its end and judges its stream; no key and no secret is ever shown. */
 async function run(at: string, argv: string[], env: Env = {}, options: Options = {}) {
-  const ended = await authline(argv, { ...options, home: at, env }).done;
+  const ended = await program(argv, { ...options, home: at, env }).done;
   const { stdout, stderr, code, events } = ended;
   const keys = existsSync(join(at, "keys"))
     ? readdirSync(join(at, "keys"))
@@ -96,11 +100,16 @@ async function run(at: string, argv: string[], env: Env = {}, options: Options =
   return { ...ended, result };
 }
 
-/** A login that needs nobody. */
+/** A login that needs nobody, and is one of many. */
 function login(at: string, env: Env = {}, ...more: string[]) {
   const { id, secret } = server.clients.confidential;
   const who = ["--issuer", server.issuer, "--client-id", id, "--client-secret-from", "env:SECRET"];
-  return run(at, ["login", "acme", "--flow", "client_credentials", ...who, ...more], { ...env, SECRET: secret });
+  return run(
+    at,
+    ["login", "acme", "--flow", "client_credentials", ...who, ...more],
+    { ...env, SECRET: secret },
+    SPAWNED,
+  );
 }
 
 /** Every file but the locks and the audit log, which tell of what was tried. */
@@ -360,21 +369,23 @@ describe.skipIf(process.platform === "win32")("a pipe as AUTHLINE_KEY_FILE", () 
     });
     const ended = once(writer, "exit");
     await new Promise((resolve) => setTimeout(resolve, 200));
-    const { code, result } = await run(home, ["token", "acme"], { AUTHLINE_KEY_FILE });
+    const { code, result } = await run(home, ["token", "acme"], { AUTHLINE_KEY_FILE }, SPAWNED);
     expect([code, result.data?.source]).toEqual([0, "store"]);
     await ended;
   });
 
   test("that nobody writes to is an error at once, and one that nothing comes out of soon", async () => {
     const env = { AUTHLINE_KEY_FILE };
-    const alone = await run(home, ["token", "acme"], env);
+    const alone = await run(home, ["token", "acme"], env, SPAWNED);
     expect([alone.code, alone.result.message]).toEqual([
       78,
       expect.stringMatching(/AUTHLINE_KEY_FILE is not a key\.$/),
     ]);
 
     const silent = openSync(AUTHLINE_KEY_FILE, "r+");
-    const [token, doctor] = await Promise.all([run(home, ["token", "acme"], env), run(home, ["doctor"], env)]);
+    const commands = [["token", "acme"], ["doctor"]];
+    const [token, doctor] = await Promise.all(commands.map((argv) => run(home, argv, env, SPAWNED)));
+    if (!token || !doctor) throw new Error("neither");
     closeSync(silent);
     expect([token.code, token.result.message]).toEqual([74, expect.stringMatching(/nothing came within 8 s\.$/)]);
     for (const { durationMs } of [token, doctor]) expect(durationMs).toBeLessThan(12_000); // it is waited for once

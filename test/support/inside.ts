@@ -1,15 +1,42 @@
 /**
- * The program without a process of its own: the same from argv to the last line, with real servers and a real store, and a
- * hundred times as fast. For the many cases that are not about processes, pipes and signals; those spawn the binary.
+ * The program without a process of its own: the same from argv to the last line, with real servers and a real store, and
+ * many times as fast. For the many cases that are not about processes, pipes and signals; those spawn the binary.
  */
+import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Stream } from "../../src/run.ts";
 import { start } from "../../src/start.ts";
-import { binary, cleanEnv, mustHide, type Options, type Run, type Running, shownOf, Tap, tempHome } from "./spawn.ts";
+import {
+  authline,
+  binary,
+  cleanEnv,
+  mustHide,
+  type Options,
+  type Run,
+  type Running,
+  shownOf,
+  Tap,
+  tempHome,
+} from "./spawn.ts";
 
-type Inner = Pick<Options, "env" | "home" | "timeoutMs">;
+type Inner = Pick<Options, "env" | "home" | "stdin" | "timeoutMs">;
 
-export function inside(argv: string[], { env: more = {}, home = tempHome(), timeoutMs = 20_000 }: Inner = {}): Running {
+/** What only a process has. */
+const OF_A_PROCESS = ["sink", "faults", "cwd"] as const satisfies (keyof Options)[];
+
+/**
+ * The program, for a test that asks for no process: inside, unless what is asked for can only be had with one, or
+ * `AUTHLINE_SPAWN=1` wants the built binary everywhere.
+ */
+export function program(argv: string[], options: Options = {}): Running {
+  const isAskedFor = OF_A_PROCESS.some((name) => options[name] !== undefined) || options.env?.["NODE_OPTIONS"];
+  const leavesOneBehind = argv.includes("--no-wait");
+  const spawned = isAskedFor || leavesOneBehind || process.env["AUTHLINE_SPAWN"] === "1";
+  return (spawned ? authline : inside)(argv, options);
+}
+
+export function inside(argv: string[], options: Inner = {}): Running {
+  const { env: more = {}, home = tempHome(), stdin = "inherit-null", timeoutMs = 20_000 } = options;
   const env = cleanEnv({ env: more }, home);
   const startedAt = performance.now();
   const tap = new Tap();
@@ -22,13 +49,14 @@ export function inside(argv: string[], { env: more = {}, home = tempHome(), time
     platform: process.platform,
     node: process.versions.node,
     terminal: { stdin: false, stdout: false, stderr: false },
-    stdin: () => {
-      throw new Error("there is no stdin inside");
-    },
+    stdin: () =>
+      (stdin === "held-open"
+        ? new Readable({ read() {} })
+        : Readable.from(stdin === "inherit-null" ? [] : [Buffer.from(stdin)])) as NodeJS.ReadStream,
     signal: aborter.signal,
     pid: process.pid,
     ppid: process.ppid,
-    isAlive: (pid) => pid === process.pid,
+    isAlive,
     kill: () => {},
     program: [process.execPath, binary],
     onStream(opened) {
@@ -63,10 +91,11 @@ export function inside(argv: string[], { env: more = {}, home = tempHome(), time
   tooLong.catch(() => {});
   done.catch(() => {});
   return {
-    pid: 0,
+    pid: Number.NaN, // none: a signal to 0 would be one to ourselves
     home,
     done,
     kill(signal) {
+      if (signal === "SIGKILL") throw new Error("whoever is to be killed needs a process");
       aborter.abort(signal);
       return true;
     },
@@ -74,4 +103,12 @@ export function inside(argv: string[], { env: more = {}, home = tempHome(), time
     write() {},
     hangUp() {},
   };
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }

@@ -14,7 +14,8 @@ import {
   type AuthorizationServerOptions,
   startAuthorizationServer,
 } from "./authorization-server.ts";
-import { approveRedirect } from "./person.ts";
+import { program } from "./inside.ts";
+import { approveRedirect, visit } from "./person.ts";
 import { connectionSecrets, opened, partsOf, putSealed } from "./sealed.ts";
 import { authline, leftovers, type Options, type Run, type Running, tempHome } from "./spawn.ts";
 import { checkStream, type Event, leaks } from "./stream.ts";
@@ -47,15 +48,22 @@ export interface SessionRecord {
 }
 
 export interface How extends Options {
+  /** In a process of its own, which can be killed. Default: as its world is. */
+  spawned?: boolean;
   /** The first line that the stream has to show. */
   from?: number;
+}
+
+export interface WorldOptions extends AuthorizationServerOptions {
+  /** Every command has a process of its own. */
+  spawned?: boolean;
 }
 
 export type World = Awaited<ReturnType<typeof world>>;
 
 const CONCEALED = ["state", "nonce", "code_verifier", "device_code", "auth_req_id"];
 
-export async function world(options: AuthorizationServerOptions = {}) {
+export async function world({ spawned: all = false, ...options }: WorldOptions = {}) {
   // With an interval of a second: the five of RFC 8628 would be waited for.
   const server: AuthorizationServer = await startAuthorizationServer({ interval: 1, ...options });
   const home = tempHome();
@@ -110,8 +118,8 @@ export async function world(options: AuthorizationServerOptions = {}) {
     for (const id of ids()) expect(judged(logOf(id), { command: "login", partial: true })).toEqual([]);
   }
 
-  function start(argv: string[], { from, ...options }: How = {}): Driving {
-    const running = authline(argv, { home, timeoutMs: 20_000, ...options });
+  function start(argv: string[], { from, spawned = all, ...options }: How = {}): Driving {
+    const running = (spawned ? authline : program)(argv, { home, timeoutMs: 20_000, ...options });
     const command = argv[0] === "session" ? `session ${argv[1]}` : (argv[0] ?? "");
     const said = ({ stdout, stderr, events }: Run, expected: Parameters<typeof checkStream>[1]) => {
       expect(judged(stdout, { ...expected, command, ...(from !== undefined && { from }) })).toEqual([]);
@@ -223,8 +231,12 @@ function filesOf(directory: string, suffix = ""): string[] {
     .sort();
 }
 
+/** A test in a world of its own, on the built binary. */
+export const inSpawnedWorld = (body: (world: World) => Promise<unknown>, options?: WorldOptions) =>
+  inWorld(body, { ...options, spawned: true });
+
 /** A test in a world of its own. */
-export const inWorld = (body: (world: World) => Promise<unknown>, options?: AuthorizationServerOptions) => async () => {
+export const inWorld = (body: (world: World) => Promise<unknown>, options?: WorldOptions) => async () => {
   const mine = await world(options);
   try {
     await body(mine);
@@ -246,6 +258,12 @@ export function isListening(url: string | URL): Promise<boolean> {
     });
     socket.once("error", () => resolve(false));
   });
+}
+
+/** The browser comes back as soon as somebody is there: who takes a sign-in over needs a moment to bind its address. */
+export async function comeBack(address: URL): ReturnType<typeof visit> {
+  await until(() => isListening(address));
+  return visit(address);
 }
 
 /** Asks until it is so; the test's own time is the limit. */
