@@ -34,7 +34,7 @@ import { outcomes, RecordStatus } from "../src/protocol/data.ts";
 import { failures, notices, steps, successes } from "../src/protocol/event.ts";
 import * as failure from "../src/protocol/failure.ts";
 import { MAX_LINE } from "../src/protocol/machine.ts";
-import type { Attended } from "./support/attended.ts";
+import { type Attended, personAt, shimFor } from "./support/attended.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
 import { grants } from "./support/grants.ts";
 import { type HostileServer, signIdToken, signingKey, startHostileServer } from "./support/hostile-server.ts";
@@ -158,7 +158,7 @@ interface Ran {
   code: number | null;
   stdout: string;
   stderr: string;
-  runs: { argv: string[]; code: number | null; stdout: Buffer }[];
+  runs: Attended[];
   events: Event[];
 }
 
@@ -203,15 +203,7 @@ let wiki: AuthorizationServer;
 
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "authline-docs-"));
-  const shim = join(scratch, "bin", "authline.mjs");
-  await build({
-    input: join(import.meta.dirname, "support/attended.ts"),
-    platform: "node",
-    logLevel: "warn",
-    output: { file: shim, format: "esm", codeSplitting: false },
-  });
-  const quoted = [process.execPath, shim].map((word) => `'${word}'`).join(" ");
-  writeFileSync(join(scratch, "bin", "authline"), `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
+  shimFor(binary, join(scratch, "bin"));
   const offered = grants({ interval: 1 });
   const configure = (each: Configuration) => withResources(offered.options.configure?.(each) ?? each);
   server = await startAuthorizationServer({ ...offered.options, configure });
@@ -237,9 +229,9 @@ afterAll(async () => {
 /** A machine of somebody who has just installed authline and reads this guide from the top. */
 function machine(guide: string, { name, env, way }: Machine) {
   const home = join(scratch, `${basename(guide)} ${name}`);
-  const log = join(home, "log");
+  const calls = join(home, "calls");
   const cwd = join(home, "work");
-  for (const each of [home, log, cwd]) mkdirSync(each, { recursive: true });
+  for (const each of [home, calls, cwd]) mkdirSync(each, { recursive: true });
   const known = join(home, README_HOME, "definitions");
   mkdirSync(known, { recursive: true, mode: 0o700 });
   writeFileSync(join(known, "openai.json"), JSON.stringify(keyService(`${api.url}/v1/models`)), { mode: 0o600 });
@@ -254,24 +246,17 @@ function machine(guide: string, { name, env, way }: Machine) {
         PATH: `${join(scratch, "bin")}:${process.env["PATH"]}`,
         HOME: home,
         LANG: "C.UTF-8",
-        AUTHLINE_ATTENDED_BINARY: binary,
-        AUTHLINE_ATTENDED_LOG: log,
-        AUTHLINE_ATTENDED_WAY: way,
+        AUTHLINE_CALLS: calls,
         ...env,
       },
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
     });
+    const person = personAt(calls, way);
     const tooLong = setTimeout(() => process.kill(-(bash.pid as number), "SIGKILL"), 15_000);
     const [stdout, stderr, [code]] = await Promise.all([read(bash.stdout), read(bash.stderr), once(bash, "close")]);
     clearTimeout(tooLong);
-    const runs = readdirSync(log)
-      .sort()
-      .map((file) => {
-        const { stdout, ...attended } = JSON.parse(readFileSync(join(log, file), "utf8")) as Attended;
-        rmSync(join(log, file));
-        return { ...attended, stdout: Buffer.from(stdout, "base64") };
-      });
+    const runs = await person.leave();
     return { code, stdout, stderr, runs, events: runs.flatMap((each) => parseStream(each.stdout)) };
   };
   return { home, run };
