@@ -11,7 +11,8 @@ import { commands } from "../src/commands/index.ts";
 import { outcomes } from "../src/protocol/data.ts";
 import { notices, steps } from "../src/protocol/event.ts";
 import { codes, ends } from "../src/protocol/failure.ts";
-import { authline, sweep } from "./support/spawn.ts";
+import { program } from "./support/inside.ts";
+import { sweep } from "./support/spawn.ts";
 
 const root = join(import.meta.dirname, "..");
 const load = (file: string) => readFileSync(join(root, file), "utf8");
@@ -38,11 +39,11 @@ const missing = (told: Record<Place, string>) =>
   );
 
 async function resultOf(...argv: string[]) {
-  return (await authline(argv).done).events.at(-1)?.data;
+  return (await program(argv).done).events.at(-1)?.data;
 }
 
 /** What a shell is offered behind these words. */
-const offered = async (...words: string[]) => String((await authline(["complete", "--", ...words]).done).stdout);
+const offered = async (...words: string[]) => String((await program(["complete", "--", ...words]).done).stdout);
 
 beforeAll(async () => {
   const [help, event, shape, nothing, dash, ...behind] = await Promise.all([

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
 import { type HostileServer, metadata, type Reply, startHostileServer } from "./support/hostile-server.ts";
+import { program } from "./support/inside.ts";
 import {
   accessToken,
   CLIENT,
@@ -47,11 +48,11 @@ interface World {
   text(): string;
 }
 
-const inSpawnedWorld = (body: (w: World) => Promise<unknown>) => async () => {
+const inWorld = (body: (w: World) => Promise<unknown>) => async () => {
   const server = await startRotatingServer();
   const home = tempHome();
-  const start: World["start"] = (argv, options = {}) => {
-    const running = authline(argv, { home, ...options, env: { SECRET: CLIENT.client_secret, ...options.env } });
+  const start = (argv: string[], options: Options = {}, begin = authline) => {
+    const running = begin(argv, { home, ...options, env: { SECRET: CLIENT.client_secret, ...options.env } });
     const ended = async () => {
       const { stdout, stderr, code, events } = await running.done;
       expect(checkStream(stdout, { command: argv[0] ?? "", exitCode: code })).toEqual([]);
@@ -67,7 +68,7 @@ const inSpawnedWorld = (body: (w: World) => Promise<unknown>) => async () => {
       server,
       home,
       start,
-      run: (argv, options) => start(argv, options).ended(),
+      run: (argv, options) => start(argv, options, program).ended(),
       record: (connection = "default") => opened(home, "connection", `${connection}@acme`),
       isMarked: () => existsSync(join(home, "refreshes", "default@acme.json")),
       text: () => readFileSync(join(home, "connections", "default@acme.json"), "utf8"),
@@ -135,7 +136,7 @@ const rotating =
 describe.concurrent("an answer that is cut off", () => {
   test(
     "before the server has done anything costs nothing: the old token is tried again",
-    inSpawnedWorld(async ({ server, home, run, isMarked }) => {
+    inWorld(async ({ server, home, run, isMarked }) => {
       await server.signIn(home, "f");
       server.disturbances.push(cut);
       const ended = await run(TOKEN, HURRY);
@@ -150,7 +151,7 @@ describe.concurrent("an answer that is cut off", () => {
     ["before it begins", rotating(cut)],
     ["in the middle", cutInside],
   ])("%s is lost, and said to be so; a login helps", async (_when, disturbance) =>
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       w.server.disturbances.push(disturbance);
       expectLost(await w.run(TOKEN, HURRY));
@@ -165,7 +166,7 @@ describe.concurrent("an answer that is cut off", () => {
 
   test(
     "again and again leaves a mark, by which the next process knows",
-    inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
+    inWorld(async ({ server, home, run, isMarked, text }) => {
       await server.signIn(home, "f");
       const before = text();
       server.disturbances.push(...Array(9).fill(cut));
@@ -184,7 +185,7 @@ describe.concurrent("an answer that is cut off", () => {
     ["had done nothing: the next process has the token", "late"],
     ["had rotated: the next process says that it is lost", "early"],
   ] as const)("by SIGKILL, when the server %s", async (_what, rotates) =>
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const before = w.text();
       const { arrived, answer } = hold(w.server, cut, rotates);
@@ -210,7 +211,7 @@ describe.concurrent("an answer that is cut off", () => {
     ["a page of a proxy", () => ({ status: 502, text: "<html>" })],
   ];
   test.each(broken)("or replaced after the rotation, by %s, is lost as well", async (_what, spoil) =>
-    inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
+    inWorld(async ({ server, home, run, isMarked, text }) => {
       await server.signIn(home, "f", { ttl: 30 });
       const before = text();
       server.disturbances.push((redeem) => spoil(redeem()), ...Array(5).fill(() => ({ status: 503 })));
@@ -230,7 +231,7 @@ describe.concurrent("an answer that is cut off", () => {
     ["a lifetime below zero", { expires_in: -5 }],
     ["an ID token that cannot be", { id_token }],
   ])("with %s is refused, but the refresh token in it is kept", async (_what, odd) =>
-    inSpawnedWorld(async ({ server, home, run, isMarked, record }) => {
+    inWorld(async ({ server, home, run, isMarked, record }) => {
       await server.signIn(home, "f");
       server.disturbances.push((redeem) => ({ json: { ...(redeem().json as object), ...odd } }));
       const { code, result } = await run(TOKEN);
@@ -273,7 +274,7 @@ describe.concurrent("a server that answers", () => {
   test.each(troubles)(
     "%s is asked again, never in haste, and costs nothing",
     async (name, { reply, code, error, marks }) =>
-      inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
+      inWorld(async ({ server, home, run, isMarked, text }) => {
         await server.signIn(home, "f");
         const before = text();
         server.disturbances.push(...Array(99).fill(() => reply));
@@ -291,7 +292,7 @@ describe.concurrent("a server that answers", () => {
   );
 
   test.each(troubles)("%s costs no token that is still good", async (_name, { reply }) =>
-    inSpawnedWorld(async ({ server, home, run, text }) => {
+    inWorld(async ({ server, home, run, text }) => {
       await server.signIn(home, "f", { ttl: 30 });
       const before = text();
       server.disturbances.push(...Array(99).fill(() => reply));
@@ -305,7 +306,7 @@ describe.concurrent("a server that answers", () => {
 
   test(
     "and recovers is not given up",
-    inSpawnedWorld(async ({ server, home, run }) => {
+    inWorld(async ({ server, home, run }) => {
       await server.signIn(home, "f");
       server.disturbances.push(
         () => ({ status: 503 }),
@@ -317,7 +318,7 @@ describe.concurrent("a server that answers", () => {
 
   test(
     "nothing, because nobody is there, is `network`: nothing was sent, so nothing can be lost",
-    inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
+    inWorld(async ({ server, home, run, isMarked, text }) => {
       const http = createServer().listen(0, "127.0.0.1");
       await until(() => http.listening);
       const { port } = http.address() as AddressInfo;
@@ -337,7 +338,7 @@ describe.concurrent("a server that answers", () => {
 
   test(
     "that it knows the token no more is believed: `refused`",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f", { ttl: 30 });
       w.server.disturbances.push(() => ({ status: 400, json: { error: "invalid_grant" } }));
       for (const _ of ["who finds out", "the next one"]) {
@@ -351,7 +352,7 @@ describe.concurrent("a server that answers", () => {
 
   test(
     "with keys for ID tokens that cannot be had costs no token",
-    inSpawnedWorld(async ({ server, home, run, record }) => {
+    inWorld(async ({ server, home, run, record }) => {
       const { url } = server;
       const jwks_uri = `${url}/no-keys-here`;
       await server.signIn(home, "f", { server: { issuer: url, token_endpoint: `${url}/token`, jwks_uri } });
@@ -393,7 +394,7 @@ describe.concurrent("while a refresh is under way", () => {
     ["refused", () => ({ status: 400, json: { error: "invalid_grant" } })],
     ["answered", (redeem) => redeem()],
   ])("what something else has stored meanwhile stays, though the old one is %s", async (_how, disturb) =>
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server, disturb);
       const running = w.start(TOKEN);
@@ -410,7 +411,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a record that something else has taken away is not brought back, and what came is revoked",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const running = w.start(TOKEN);
@@ -427,7 +428,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a logout waits, and revokes what came",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const running = w.start(TOKEN);
@@ -446,7 +447,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a login waits with what it has got, and is what stays",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const running = w.start(TOKEN);
@@ -463,7 +464,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "one of another connection does not wait for it",
-    inSpawnedWorld(async ({ server, home, start, record }) => {
+    inWorld(async ({ server, home, start, record }) => {
       await server.signIn(home, "home");
       await server.signIn(home, "work", { connection: "work" });
       const holds = [hold(server), hold(server)];
@@ -480,7 +481,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "whoever asks for one by name takes part in it: ten ask, the server is asked once",
-    inSpawnedWorld(async ({ server, home, start }) => {
+    inWorld(async ({ server, home, start }) => {
       await server.signIn(home, "f", { ttl: 3600 });
       const { arrived, answer } = hold(server);
       const first = start([...TOKEN, "--refresh"]);
@@ -495,7 +496,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a holder that stands still is not robbed: who needs a token is told, who has one gets it",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const holder = w.start(TOKEN);
@@ -515,7 +516,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "and it stands still, a token that is still good is not waited for long",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f", { ttl: 30 });
       const { arrived, answer } = hold(w.server);
       const holder = w.start(TOKEN);
@@ -532,7 +533,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a holder that is killed is noticed at once",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived } = hold(w.server, cut);
       const holder = w.start(TOKEN);
@@ -548,7 +549,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "SIGINT ends who waits for it, and changes nothing",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const holder = w.start(TOKEN);
@@ -566,7 +567,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "SIGINT ends it, but what comes then is stored",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server);
       const running = w.start(TOKEN);
@@ -584,7 +585,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "SIGINT ends it within some seconds, though nothing comes, and leaves the mark",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server, cut, "early");
       const running = w.start(TOKEN);
@@ -600,7 +601,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "a second SIGINT leaves at once",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       const { arrived, answer } = hold(w.server, cut, "early");
       const running = w.start(TOKEN);
@@ -617,7 +618,7 @@ describe.concurrent("while a refresh is under way", () => {
 
   test(
     "SIGINT between two attempts ends it at once",
-    inSpawnedWorld(async (w) => {
+    inWorld(async (w) => {
       await w.server.signIn(w.home, "f");
       w.server.disturbances.push(...Array(9).fill(() => ({ status: 429, headers: { "retry-after": "20" } })));
       const running = w.start(TOKEN);
@@ -631,7 +632,7 @@ describe.concurrent("while a refresh is under way", () => {
 
 test(
   "tokens that never live as long as they should are renewed once a call",
-  inSpawnedWorld(async ({ server, home, run }) => {
+  inWorld(async ({ server, home, run }) => {
     await server.signIn(home, "f", { ttl: 3600 });
     for (const number of [1, 2]) {
       const ended = await run([...TOKEN, "--min-ttl", "48h"]);
@@ -652,7 +653,7 @@ describe.concurrent("a disk", () => {
 
   test(
     "that is full before: the server is not even asked",
-    inSpawnedWorld(async ({ server, home, run, text }) => {
+    inWorld(async ({ server, home, run, text }) => {
       await server.signIn(home, "f");
       const before = text();
       const { code, result } = await run(TOKEN, disk("ENOSPC", "/refreshes/"));
@@ -665,7 +666,7 @@ describe.concurrent("a disk", () => {
 
   test(
     "that is full after: it is said, the old record is whole, and the next process knows what it is worth",
-    inSpawnedWorld(async ({ server, home, run, isMarked, text }) => {
+    inWorld(async ({ server, home, run, isMarked, text }) => {
       await server.signIn(home, "f");
       const before = text();
       const { code, result } = await run(TOKEN, disk("ENOSPC", "/connections/"));
@@ -678,7 +679,7 @@ describe.concurrent("a disk", () => {
 
   test(
     "that is read-only: what is good is handed out, what has ended is not sent anywhere",
-    inSpawnedWorld(async ({ server, home, run }) => {
+    inWorld(async ({ server, home, run }) => {
       await server.signIn(home, "f", { ttl: 3600 });
       const readOnly = disk("EROFS", home);
       const good = await run(TOKEN, readOnly);
@@ -719,7 +720,7 @@ describe.concurrent("a refresh token is sent to its own server only", () => {
 
   test(
     "though another connection of the provider signs in elsewhere",
-    inSpawnedWorld(({ server, home, run }) =>
+    inWorld(({ server, home, run }) =>
       withStranger(async (stranger) => {
         await server.signIn(home, "f");
         const argv = server.login("--connection", "other").map((word) => (word === server.url ? stranger.url : word));
@@ -733,7 +734,7 @@ describe.concurrent("a refresh token is sent to its own server only", () => {
   );
 
   test.each([301, 302, 303, 307, 308])("though it answers with a redirect (%d)", async (status) =>
-    inSpawnedWorld(({ server, home, run, text, isMarked }) =>
+    inWorld(({ server, home, run, text, isMarked }) =>
       withStranger(async (stranger) => {
         await server.signIn(home, "f");
         const before = text();
@@ -749,7 +750,7 @@ describe.concurrent("a refresh token is sent to its own server only", () => {
   test.each(["token_endpoint", "issuer", "revocation_endpoint"])(
     "though somebody edits the record's %s",
     async (field) =>
-      inSpawnedWorld(({ server, home, run, text }) =>
+      inWorld(({ server, home, run, text }) =>
         withStranger(async (stranger) => {
           await server.signIn(home, "f");
           const file = join(home, "connections", "default@acme.json");
@@ -766,7 +767,7 @@ describe.concurrent("a refresh token is sent to its own server only", () => {
 
   test(
     "and with the secret of its own client",
-    inSpawnedWorld(async ({ server, home, run }) => {
+    inWorld(async ({ server, home, run }) => {
       await server.signIn(home, "f");
       const env = { AUTHLINE_CLIENT_ID_ACME: "another", AUTHLINE_CLIENT_SECRET_ACME: "the-other-one" };
       expectRenewed(await run(TOKEN, { env }), accessToken("f", 1));

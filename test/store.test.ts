@@ -35,6 +35,7 @@ import { locksAt } from "../src/store/locks.ts";
 import type { Connection } from "../src/store/record.ts";
 import type { Store } from "../src/store/store.ts";
 import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
+import { program } from "./support/inside.ts";
 import { contextAt, opened, storeAt } from "./support/sealed.ts";
 import { authline, type Options, sweep, tempHome } from "./support/spawn.ts";
 import { checkStream, type Event, leaks } from "./support/stream.ts";
@@ -86,7 +87,7 @@ const layout = (root: string) =>
 
 /** Runs the binary to its end and judges its stream; what was stored is secret. */
 async function run(argv: string[], options: Options = {}): Promise<{ result: Event; code: number | null }> {
-  const { stdout, stderr, code, events } = await authline(argv, { home, ...options }).done;
+  const { stdout, stderr, code, events } = await program(argv, { home, ...options }).done;
   const secrets = [TOKEN, server.clients.confidential.secret];
   const allow = { "data.access_token": [TOKEN] };
   expect(checkStream(stdout, { command: argv[0] ?? "", exitCode: code, secrets, allow })).toEqual([]);

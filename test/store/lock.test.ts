@@ -326,6 +326,7 @@ class Schedule {
 test("whatever the schedule: one holder, nobody robbed, nothing stuck", { timeout: 30_000 }, () => {
   const tapes = fc.array(fc.nat({ max: 239 }), { minLength: 50, maxLength: 400, size: "max" });
   const seen = { overtaken: 0, killed: 0, taken: 0 };
+  let schedules = 0;
   fc.assert(
     fc.property(tapes, fc.integer({ min: 2, max: 6 }), (tape, count) => {
       processes.clear();
@@ -334,13 +335,15 @@ test("whatever the schedule: one holder, nobody robbed, nothing stuck", { timeou
       const schedule = new Schedule(tape, count);
       schedule.run();
       for (const name of ["overtaken", "killed", "taken"] as const) seen[name] += schedule[name];
+      schedules++;
     }),
-    { numRuns: 1500, interruptAfterTimeLimit: 20_000 }, // to shrink takes a while
+    { numRuns: 1000, interruptAfterTimeLimit: 20_000 }, // to shrink takes a while
   );
-  // Schedules in which nothing happens would prove nothing.
-  expect(seen.overtaken).toBeGreaterThan(5000);
-  expect(seen.killed).toBeGreaterThan(2000);
-  expect(seen.taken).toBeGreaterThan(5000);
+  // Schedules in which nothing happens would prove nothing, and so would few; how many there is time for is for the machine to say.
+  expect(schedules).toBeGreaterThan(100);
+  expect(seen.overtaken / schedules).toBeGreaterThan(3);
+  expect(seen.killed / schedules).toBeGreaterThan(1.3);
+  expect(seen.taken / schedules).toBeGreaterThan(3);
 });
 
 describe("real processes", () => {

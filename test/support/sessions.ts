@@ -48,14 +48,14 @@ export interface SessionRecord {
 }
 
 export interface How extends Options {
-  /** In a process of its own, which can be killed. Default: as its world is. */
+  /** In a process of its own, which can be killed. Default: what is started, as its world is; what is run, not. */
   spawned?: boolean;
   /** The first line that the stream has to show. */
   from?: number;
 }
 
 export interface WorldOptions extends AuthorizationServerOptions {
-  /** Every command has a process of its own. */
+  /** Every command that is started has a process of its own. */
   spawned?: boolean;
 }
 
@@ -165,7 +165,7 @@ export async function world({ spawned: all = false, ...options }: WorldOptions =
     start,
     /** A command from its beginning to its end. */
     async run(argv: string[], how: How = {}): Promise<Ended> {
-      const ended = await start(argv, how).ended();
+      const ended = await start(argv, { spawned: false, ...how }).ended();
       await noSecretInSight();
       return ended;
     },
@@ -231,7 +231,7 @@ function filesOf(directory: string, suffix = ""): string[] {
     .sort();
 }
 
-/** A test in a world of its own, on the built binary. */
+/** A test in a world of its own, where what goes on at once are processes. */
 export const inSpawnedWorld = (body: (world: World) => Promise<unknown>, options?: WorldOptions) =>
   inWorld(body, { ...options, spawned: true });
 
