@@ -211,6 +211,17 @@ describe("at a server that lies or fails", () => {
     );
   });
 
+  test.each([
+    [1000, true],
+    [1001, false],
+  ])("a scope of %d characters is told: %s, and never a part of one", async (length, isTold) => {
+    const scope = "s".repeat(length);
+    await withCredential({ "POST /introspect": { json: { active: true, scope } } }, async ({ home }) => {
+      const { data } = await whoami(home, ["acme", "--from", "introspection"]);
+      expect(data.scope).toBe(isTold ? scope : undefined);
+    });
+  });
+
   test("what a server says is neutralised and cut, and nothing else of it goes on", async () => {
     const json = {
       sub: "alice",

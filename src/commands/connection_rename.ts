@@ -3,12 +3,14 @@
  * under the old one.
  *
  * Rule: at worst both are there, never neither. The new one says which one it was; a second run sees by that, and by when
- * the credential was first obtained, that both are the same, and finishes.
+ * the credential was first obtained, that both are the same, and finishes. What was got in exchange for it, and is renewed from
+ * it, is told the new name before the old one is gone.
  */
 import { loginAction } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { type Outcome, progress } from "../flow.ts";
 import { holdOf } from "../flows/hold.ts";
+import { comesOf } from "../flows/subject.ts";
 import { Failure } from "../protocol/failure.ts";
 import type { Lock } from "../store/lock.ts";
 import { type Connection, type ConnectionView, isCopy } from "../store/record.ts";
@@ -25,8 +27,10 @@ export const connectionRename = command({
     if (from === to) throw new Failure("usage", "It is called so already.", { hint: "Give another name." });
     const locks: Lock[] = [];
     try {
-      // Always in the same order: else two renames could wait for each other.
-      for (const connection of [from, to].sort()) locks.push(yield* holdOf({ provider, connection }, ctx));
+      const takers = await takersOf({ provider, from, to }, ctx);
+      // Always in the same order, which is that of a refresh too: else two could wait for each other.
+      const own = [from, to].sort().map((connection) => ({ provider, connection }));
+      for (const each of [...takers, ...own]) locks.push(yield* holdOf(each, ctx));
       await ctx.store.standard(provider); // one that cannot be read could not be moved along: before anything is copied
       const record = await ctx.store.connection(provider, from);
       const there = await ctx.store.glance(provider, to);
@@ -35,6 +39,7 @@ export const connectionRename = command({
       if (there && !isCopy(there, record)) throw taken(provider, to);
       if (!there || there.updated_at <= record.updated_at) await copy(record, to, ctx);
       await ctx.store.setStandard(provider, to, from);
+      for (const each of takers) await lead(each, { provider, from, to }, ctx);
       const now = await ctx.store.glance(provider, from);
       // A login does not wait for its turn for ever (keep.ts): what it has put there is not what was copied.
       if (now?.updated_at === record.updated_at) await ctx.store.remove(provider, from);
@@ -59,6 +64,26 @@ async function copy(record: Connection, to: string, ctx: Context): Promise<void>
   const begun = await ctx.store.interrupted(record);
   if (begun) await ctx.store.begin({ ...begun, connection: to });
   await ctx.store.keep({ ...record, connection: to, renamed_from: record.connection });
+}
+
+interface Rename {
+  provider: string;
+  from: string;
+  to: string;
+}
+
+/** The connections that were got in exchange for it. */
+async function takersOf({ provider, from, to }: Rename, ctx: Context): Promise<ConnectionView[]> {
+  const isOwn = (each: ConnectionView) => each.provider === provider && [from, to].includes(each.connection);
+  return (await ctx.store.connections()).flatMap((each) =>
+    "problem" in each || isOwn(each) || comesOf(each) !== `${provider}/${from}` ? [] : [each],
+  );
+}
+
+async function lead(taker: ConnectionView, { provider, from, to }: Rename, ctx: Context): Promise<void> {
+  const record = await ctx.store.connection(taker.provider, taker.connection);
+  if (!record || comesOf(record) !== `${provider}/${from}`) return; // signed in anew since
+  await ctx.store.keep({ ...record, inputs: { ...record.inputs, subject: `${provider}/${to}` } });
 }
 
 const taken = (provider: string, to: string) =>

@@ -1,12 +1,11 @@
-import { loginAction, standardOf, whose } from "../actions.ts";
+import { loginAction, whose } from "../actions.ts";
 import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { Flow } from "../flow.ts";
 import { waitForStdin } from "../flows/wait.ts";
+import { meant, storedFor } from "../meant.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-import { tokenInEnv } from "../providers/environment.ts";
-import { covers, isAddress, nameOf } from "../providers/resource.ts";
 import { isSecureUrl } from "../providers/url.ts";
 import { timeToLive } from "../store/record.ts";
 import { command, text } from "./command.ts";
@@ -46,14 +45,10 @@ export const proof = command({
   ],
   ends: ["auth_required", "store", "config"],
 
-  async *flow({ provider: target, connection: asked, method, url: address, nonce }, ctx) {
-    const provider = nameOf(target);
-    const standard = await standardOf(provider, asked === undefined, ctx);
-    const connection = asked ?? standard;
-    const given = tokenInEnv(provider, connection, connection === standard, ctx);
-    const found = given ? undefined : await ctx.store.connection(provider, connection);
-    // As of token: a name may also have been given to something else.
-    const stored = isAddress(target) && !covers(found?.extras?.resource, target) ? undefined : found;
+  async *flow({ provider: asked, connection: name, method, url: address, nonce }, ctx) {
+    const { given, ...named } = await meant(asked, name, ctx);
+    const { target, provider, connection, standard } = named;
+    const stored = given ? undefined : await storedFor(named, ctx);
     const { access_token, dpop_key: key } = stored?.secrets ?? {};
     if (!stored || access_token === undefined || key === undefined) {
       const { argv, ...action } = loginAction(target, connection, standard);

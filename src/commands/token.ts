@@ -1,12 +1,10 @@
-import { standardOf } from "../actions.ts";
 import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { Outcome } from "../flow.ts";
 import { type Usable, usable } from "../flows/usable.ts";
+import { type Meant, meant } from "../meant.ts";
 import { headerOf } from "../providers/definition.ts";
-import { tokenInEnv } from "../providers/environment.ts";
-import { nameOf } from "../providers/resource.ts";
 import { timeToLive } from "../store/record.ts";
 import { CREDENTIAL_ENDS, command, flag } from "./command.ts";
 
@@ -23,13 +21,10 @@ export const token = command({
   ],
   ends: CREDENTIAL_ENDS,
 
-  async *flow({ provider: target, connection: asked, "min-ttl": minTtl, refresh: force }, ctx) {
-    const provider = nameOf(target);
-    const standard = await standardOf(provider, asked === undefined, ctx);
-    const connection = asked ?? standard;
-    const given = tokenInEnv(provider, connection, connection === standard, ctx);
-    if (given) return await handedThrough(provider, connection, given, ctx);
-    return handedOut(yield* usable({ target, connection, standard, minTtl, force }, ctx), ctx);
+  async *flow({ provider, connection, "min-ttl": minTtl, refresh: force }, ctx) {
+    const { given, ...named } = await meant(provider, connection, ctx);
+    if (given) return await handedThrough(named, given, ctx);
+    return handedOut(yield* usable({ ...named, minTtl, force }, ctx), ctx);
   },
 });
 
@@ -55,8 +50,7 @@ function handedOut({ connection: record, refreshed, warnings }: Usable, ctx: Con
 
 /** What the environment gives is handed out as it is: nothing of it is kept, and nothing is known of it but its provider. */
 async function handedThrough(
-  provider: string,
-  connection: string,
+  { provider, connection }: Meant,
   { name, value }: { name: string; value: string },
   ctx: Context,
 ): Promise<Outcome<"token">> {

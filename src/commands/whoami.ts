@@ -1,13 +1,11 @@
-import { standardOf } from "../actions.ts";
 import { connectionOption, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import type { Credential, Said } from "../flows/whoami.ts";
+import { type Meant, meant } from "../meant.ts";
 import { type WhoamiSource, whoamiSources } from "../protocol/data.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-import { tokenInEnv } from "../providers/environment.ts";
-import { nameOf } from "../providers/resource.ts";
 import { outcomeWith } from "../result.ts";
 import type { Connection } from "../store/record.ts";
 import { CREDENTIAL_ENDS, choice, command } from "./command.ts";
@@ -15,12 +13,7 @@ import { CREDENTIAL_ENDS, choice, command } from "./command.ts";
 /** As `token` does it where nothing else is said. */
 const MIN_TTL = 60;
 
-interface Call {
-  /** A name, or the address of a protected resource. */
-  target: string;
-  provider: string;
-  connection: string;
-  standard: string;
+interface Call extends Meant {
   from: WhoamiSource | "auto";
 }
 
@@ -33,11 +26,9 @@ export const whoami = command({
   examples: ["authline whoami github", "authline whoami google --connection work --from userinfo"],
   ends: CREDENTIAL_ENDS,
 
-  async *flow({ provider: target, connection: asked, from }, ctx) {
-    const provider = nameOf(target);
-    const standard = await standardOf(provider, asked === undefined, ctx);
-    const call: Call = { target, provider, connection: asked ?? standard, standard, from };
-    const given = tokenInEnv(provider, call.connection, call.connection === standard, ctx);
+  async *flow({ provider, connection, from }, ctx) {
+    const { given, ...named } = await meant(provider, connection, ctx);
+    const call = { ...named, from };
     return yield* given ? ofEnvironment(call, given.value, ctx) : ofStore(call, ctx);
   },
 });
@@ -85,6 +76,7 @@ async function* told(call: Call, credential: Credential, ctx: Context): Flow<Out
   const { provider, connection, from } = call;
   const { record, definition } = credential;
   const { source, claims, ended } = yield* whoIs(credential, from, ctx);
+  const { scope = record?.scope, ...person } = claims;
   const { account = claims.subject } = claims;
   return {
     message: `Signed in to ${definition?.display_name ?? provider}${account ? ` as ${account}` : ""}, says ${titles[source]}.`,
@@ -93,9 +85,9 @@ async function* told(call: Call, credential: Credential, ctx: Context): Flow<Out
       provider,
       connection,
       source,
-      ...defined({ issuer: record?.server?.issuer, scope: fitting(record?.scope), expires_at: record?.expires_at }),
-      ...claims,
-      ...defined({ scope: fitting(claims.scope ?? record?.scope) }),
+      ...defined({ issuer: record?.server?.issuer, expires_at: record?.expires_at }),
+      ...person,
+      ...defined({ scope: fitting(scope) }),
     },
   };
 }

@@ -3,7 +3,7 @@ import { loginAction, loginCommand, standardOf, whose } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { about, type Flow } from "../flow.ts";
 import { Failure } from "../protocol/failure.ts";
-import { type Connection, NAME, recordStatus, timeToLive } from "../store/record.ts";
+import { type Connection, type ConnectionView, NAME, recordStatus, timeToLive } from "../store/record.ts";
 import type { Inputs } from "./inputs.ts";
 import { hasExpired } from "./jwt.ts";
 import { refresh } from "./refresh.ts";
@@ -76,23 +76,26 @@ export async function* subjectOf(subject: string, held: Held, taker: Named, ctx:
   const stored = await ctx.store.connection(provider, name);
   if (stored && !stored.server) throw noSubject(stored);
   const status = stored && recordStatus(stored, ctx.now());
-  if (!stored) throw await toSignIn("auth_required", `Nobody is signed in to ${whose(provider, name)}`);
-  if (status === "revoked")
-    throw await toSignIn("auth_expired", `The credential for ${whose(provider, name)} has ended`);
+  if (!stored) throw await toSignIn("auth_required", (whom) => `Nobody is signed in to ${whom}`);
+  if (status === "revoked") throw await toSignIn("auth_expired", (whom) => `The credential for ${whom} has ended`);
   if (isGood[held](stored, ctx) || !stored.refreshable) return stored;
   try {
     return yield* about(named, refresh(stored, PATIENCE, ctx));
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.code === "auth_expired" || error.code === "auth_required") {
-      throw await toSignIn(error.code, error.message.replace(/\.$/, ""), error);
+      throw await toSignIn(error.code, () => error.message.replace(/\.$/, ""), error);
     }
     throw error;
   }
 
-  async function toSignIn(code: "auth_required" | "auth_expired", why: string, cause?: Failure): Promise<Failure> {
+  async function toSignIn(
+    code: "auth_required" | "auth_expired",
+    why: (whom: string) => string,
+    cause?: Failure,
+  ): Promise<Failure> {
     const standard = await standardOf(provider, false, ctx);
-    return new Failure(code, `${why}: there is no token of it to exchange.`, {
+    return new Failure(code, `${why(whose(provider, name, standard))}: there is no token of it to exchange.`, {
       cause,
       hint: `Sign in there first: ${loginCommand(provider, name, standard)}`,
       next_actions: [loginAction(provider, name, standard)],
@@ -110,6 +113,10 @@ const noSubject = ({ provider, connection }: Connection) =>
     },
   );
 
+/** The connection that it was got in exchange for, if any: `PROVIDER/CONNECTION`. A `sub` of RFC 7523 is none. */
+export const comesOf = ({ flow, inputs }: Pick<ConnectionView, "flow" | "inputs">): string | undefined =>
+  flow === "jwt_bearer" ? undefined : inputs?.["subject"];
+
 /** What is got for a token cannot stand in for that token: neither could be renewed without the other. */
 async function mustNotComeOf(subject: Named, taker: Named, ctx: Context): Promise<void> {
   let at: Named | undefined = subject;
@@ -119,8 +126,8 @@ async function mustNotComeOf(subject: Named, taker: Named, ctx: Context): Promis
         hint: "Give what you get another name with --connection.",
       });
     }
-    const record: Awaited<ReturnType<typeof ctx.store.glance>> = await ctx.store.glance(at.provider, at.connection);
-    const next = record?.flow === "jwt_bearer" ? undefined : record?.inputs?.["subject"]; // there it is a `sub`
+    const record: ConnectionView | undefined = await ctx.store.glance(at.provider, at.connection);
+    const next = record && comesOf(record);
     at = next === undefined ? undefined : await namedBy(next, ctx);
   }
 }

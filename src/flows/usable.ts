@@ -2,19 +2,15 @@
 import { loginAction, loginCommand, whose } from "../actions.ts";
 import type { Context } from "../context.ts";
 import type { Flow } from "../flow.ts";
+import { type Meant, storedFor } from "../meant.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-import { covers, isAddress, nameOf } from "../providers/resource.ts";
+import { isAddress } from "../providers/resource.ts";
 import { type Connection, recordStatus, timeToLive } from "../store/record.ts";
 
 /** With a token that is still good nobody waits for long; without one, longer than another process is patient with a server. */
 const PATIENCE = { good: { turn: 8, server: 4 }, dead: { turn: 75, server: 30 } };
 
-interface Wanted {
-  /** A name, or the address of a protected resource. */
-  target: string;
-  connection: string;
-  /** The connection that is meant where none is named. */
-  standard: string;
+interface Wanted extends Meant {
   /** In seconds: what has less to live is refreshed. */
   minTtl: number;
   /** Refreshed whatever it has to live. */
@@ -29,12 +25,9 @@ export interface Usable {
 
 /** Throws `auth_required` or `auth_expired` where somebody has to sign in, with the command for it. */
 export async function* usable(wanted: Wanted, ctx: Context): Flow<Usable> {
-  const { target, connection: name, minTtl, force } = wanted;
-  const provider = nameOf(target);
-  const stored = await ctx.store.connection(provider, name);
-  // A name may also have been given to something else, whose token is not for this address.
-  if (!stored || (isAddress(target) && !covers(stored.extras?.resource, target)))
-    throw await nothingStored(wanted, ctx);
+  const { provider, minTtl, force } = wanted;
+  const stored = await storedFor(wanted, ctx);
+  if (!stored) throw await nothingStored(wanted, ctx);
   const again = whatNext(wanted);
   const ttl = timeToLive(stored, ctx.now());
   const status = recordStatus(stored, ctx.now());
@@ -77,15 +70,13 @@ export async function* usable(wanted: Wanted, ctx: Context): Flow<Usable> {
   }
 }
 
-type Named = Pick<Wanted, "target" | "connection" | "standard">;
-
 /** What somebody has to do whose credential has ended. */
-export const whatNext = ({ target, connection, standard }: Named) => ({
+export const whatNext = ({ target, connection, standard }: Meant) => ({
   hint: `Sign in again: ${loginCommand(target, connection, standard)}`,
   next_actions: [loginAction(target, connection, standard)],
 });
 
-async function nothingStored({ target, connection, standard }: Named, ctx: Context): Promise<Failure> {
+async function nothingStored({ target, connection, standard }: Meant, ctx: Context): Promise<Failure> {
   if (!isAddress(target)) {
     const { mustBeKnown } = await import("../providers/lookup.ts");
     await mustBeKnown(target, ctx); // throws not_found

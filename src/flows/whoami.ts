@@ -16,6 +16,7 @@ import type { Connection } from "../store/record.ts";
 import { lookUp, nameIn } from "./account.ts";
 import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
+import { claimsIn } from "./jwt.ts";
 import { expectedIssuer } from "./quirks.ts";
 import { partiesOf, partiesWithProofs } from "./refresh.ts";
 import { http } from "./server.ts";
@@ -54,10 +55,10 @@ const sources: Record<WhoamiSource, Source> = {
     const { id_token } = record?.secrets ?? {};
     if (!record || id_token === undefined) return "no ID token came with it";
     return async () => {
-      const claims = JSON.parse(Buffer.from(id_token.split(".")[1] ?? "", "base64url").toString()) as oauth.IDToken;
       const { as, client } = partiesOf(record, ctx);
-      const isOurs = claims.iss === expectedIssuer(as, claims) && [claims.aud].flat().includes(client.client_id);
-      if (!isOurs) throw new Failure("provider", "The ID token is of another server, or for another client.");
+      const claims = claimsIn(id_token) as oauth.IDToken | undefined;
+      if (!claims || claims.iss !== expectedIssuer(as, claims) || ![claims.aud].flat().includes(client.client_id))
+        throw new Failure("provider", "The ID token is of another server, or for another client.");
       mustBe(record.subject, claims.sub, "The ID token");
       const ended = claims.exp * 1000 <= ctx.now().getTime() ? new Date(claims.exp * 1000).toISOString() : undefined;
       return { claims: personal(claims), ...defined({ ended }) };

@@ -96,6 +96,25 @@ describe.concurrent("the token of a connection", () => {
   );
 
   test(
+    "goes on under the name that it is given, and what is missing is named as it is called",
+    inWorldOfGrants(async (w, s) => {
+      await signIn(w);
+      await exchange(w, "--subject", "acme");
+      const renamed = await w.run(["connection", "rename", "acme", "default", "me"]);
+      expect(renamed.result.error).toBeUndefined();
+      expect(stored(w)["inputs"]).toEqual({ subject: "acme/me" });
+      const { result } = await billing(w, "--refresh");
+      expect(result.data.refreshed).toBe(true);
+      expect(s.exchanges).toHaveLength(2);
+      await w.run(["connection", "default", "acme", "billing"]);
+      await w.run(["connection", "remove", "acme", "me"]);
+      const gone = await billing(w, "--refresh");
+      expect(gone.result.error).toMatchObject({ code: "auth_required" });
+      expect(gone.result.message).toContain('Nobody is signed in to acme under the name "me"');
+    }),
+  );
+
+  test(
     "that has run out is refreshed by the exchange itself",
     inWorldOfGrants(
       async (w) => {

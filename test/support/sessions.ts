@@ -120,7 +120,7 @@ export async function world({ spawned: all = false, ...options }: WorldOptions =
 
   function start(argv: string[], { from, spawned = all, ...options }: How = {}): Driving {
     const running = (spawned ? authline : program)(argv, { home, timeoutMs: 20_000, ...options });
-    const command = argv[0] === "session" ? `session ${argv[1]}` : (argv[0] ?? "");
+    const command = argv.slice(0, ["session", "connection"].includes(argv[0] ?? "") ? 2 : 1).join(" ");
     const said = ({ stdout, stderr, events }: Run, expected: Parameters<typeof checkStream>[1]) => {
       expect(judged(stdout, { ...expected, command, ...(from !== undefined && { from }) })).toEqual([]);
       // A person has to be told the whole address.
