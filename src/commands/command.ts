@@ -13,6 +13,8 @@ import { NAME } from "../store/record.ts";
 
 export interface Option<T> {
   summary: string;
+  /** The heading that it stands under in help, where a command has many. */
+  group?: string;
   type: "string" | "boolean";
   /** What stands for the value in help. */
   placeholder?: string;
@@ -84,6 +86,10 @@ export interface Command<K extends Kind = Kind, P = Record<string, Positional>, 
 export const command = <K extends Kind, const P extends Record<string, Positional>, const O extends Options>(
   definition: Command<K, P, O>,
 ): Command<K, P, O> => definition;
+
+/** The same options under a heading of their own. */
+export const under = <O extends Options>(group: string, options: O): O =>
+  Object.fromEntries(Object.entries(options).map(([name, option]) => [name, { ...option, group }])) as O;
 
 /** How a sign-in may end. */
 // biome-ignore format: one list

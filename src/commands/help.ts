@@ -110,9 +110,9 @@ function exitCodes(endings: readonly Ending[]): CommandHelp["exit_codes"] {
 
 export const optionHelp = (options: Options): OptionHelp[] =>
   Object.entries(options).map(
-    ([name, { summary, type, placeholder, default: initial, choices, repeatable, env, config }]) => ({
+    ([name, { summary, group, type, placeholder, default: initial, choices, repeatable, env, config }]) => ({
       ...{ name, summary, type, repeatable: repeatable ?? false },
-      ...defined({ placeholder, default: initial, choices: choices && [...choices], env, config }),
+      ...defined({ group, placeholder, default: initial, choices: choices && [...choices], env, config }),
     }),
   );
 

@@ -55,11 +55,24 @@ function commandText({ usage, summary, positionals, options, examples, exit_code
     usage,
     wrapped(`${capital(summary)}.${stdout === "stream" ? "" : ` Its stdout is ${stdout}.`}`),
     columns("", places),
-    columns("Options:", options.map(optionRow)),
+    ...optionBlocks(options),
     columns("Everywhere:", GLOBAL_OPTIONS.map(optionRow)),
     columns("Exit codes:", exits),
-    lines("Examples:", examples),
+    lines("Examples:", examples.slice(0, MAX_EXAMPLES)),
+    examples.length > MAX_EXAMPLES
+      ? `${usage.replace(/ [<[].*/, "")} --help --json has ${examples.length - MAX_EXAMPLES} more.`
+      : "",
   );
+}
+
+/** More are read by programs only. */
+const MAX_EXAMPLES = 8;
+
+/** Under their headings, in the order of the options; those without one come first. */
+function optionBlocks(options: readonly OptionHelp[]): string[] {
+  const headOf = ({ group = "Options" }: OptionHelp) => group;
+  const heads = [...new Set(options.map(headOf))];
+  return heads.map((head) => columns(`${head}:`, options.filter((each) => headOf(each) === head).map(optionRow)));
 }
 
 const EXAMPLES = [

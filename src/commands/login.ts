@@ -12,7 +12,7 @@ import { nameOf } from "../providers/resource.ts";
 import { REDIRECT_URI } from "../providers/url.ts";
 import { failureWith, outcomeWith } from "../result.ts";
 import type { SessionClear } from "../sessions/session.ts";
-import { choice, command, flag, type Option, SIGN_IN_ENDS, text } from "./command.ts";
+import { choice, command, flag, type Option, SIGN_IN_ENDS, text, under } from "./command.ts";
 import {
   checkChallenge,
   checkClientId,
@@ -36,25 +36,6 @@ export const login = command({
     connection: connectionOption,
     flow: choice("how to sign in", ["auto", ...grants, "api_key"], "auto", "FLOW"),
     scope: text("what to ask for, separated by spaces", "SCOPES", checkScope),
-    issuer: text("the authorization server, if the provider is not a known one", "URL", checkIssuer),
-    challenge: text("what the resource has answered you in WWW-Authenticate", "CHALLENGE", checkChallenge),
-    "client-id": text("the client that the provider registered for you", "ID", checkClientId),
-    "client-secret-from": text(`where its secret is: ${SOURCES}`, "SOURCE", checkSource),
-    "client-key-from": text(`where its private key is, in place of a secret: ${SOURCES}`, "SOURCE", checkSource),
-    "client-key-id": text("what the provider calls that key, if the key does not say it", "KID", checkKeyId),
-    "client-metadata-url": settings.client_metadata_url,
-    "software-statement-from": text(`a statement that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
-    "registration-token-from": text(`a token that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
-    "key-from": text(`where the API key is, for a provider that has them: ${SOURCES}`, "SOURCE", checkSource),
-    import: text("take over the keys that are in a dotenv file; - is stdin", "FILE"),
-    "no-verify": flag("do not try a key before it is stored"),
-    dpop: flag("have the token bound to a key: programs that use it need authline proof"),
-    "authorization-details": text("what to ask for in JSON, for servers that know it; or @FILE", "JSON", checkDetails),
-    "acr-values": text("how you have to sign in, best first, in the server's words", "VALUES", checkScope),
-    "max-age": maxAge,
-    prompt: text(`what the server has to ask you: ${PROMPTS.join(", ")}`, "WHAT", checkPrompt),
-    "login-hint": text("who is about to sign in, for the server to fill in", "WHO", checkHint),
-    set: setOption,
     browser: settings.browser,
     "redirect-uri": text(
       `the loopback address to return to; without a port takes a free one (${REDIRECT_URI})`,
@@ -64,7 +45,32 @@ export const login = command({
     "no-wait": flag("say what is to be done and end; authline session wait goes on from there"),
     new: flag("open another sign-in even if one for the same is open"),
     timeout: settings.login_timeout,
-    ...(flags as object), // known when it runs
+    ...under("The server and the client", {
+      issuer: text("the authorization server, if the provider is not a known one", "URL", checkIssuer),
+      set: setOption,
+      challenge: text("what the resource has answered you in WWW-Authenticate", "CHALLENGE", checkChallenge),
+      "client-id": text("the client that the provider registered for you", "ID", checkClientId),
+      "client-secret-from": text(`where its secret is: ${SOURCES}`, "SOURCE", checkSource),
+      "client-key-from": text(`where its private key is, in place of a secret: ${SOURCES}`, "SOURCE", checkSource),
+      "client-key-id": text("what the provider calls that key, if the key does not say it", "KID", checkKeyId),
+      "client-metadata-url": settings.client_metadata_url,
+      "software-statement-from": text(`a statement that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
+      "registration-token-from": text(`a token that a registration needs: ${SOURCES}`, "SOURCE", checkSource),
+    }),
+    ...under("API keys", {
+      "key-from": text(`where the API key is, for a provider that has them: ${SOURCES}`, "SOURCE", checkSource),
+      import: text("take over the keys that are in a dotenv file; - is stdin", "FILE"),
+      "no-verify": flag("do not try a key before it is stored"),
+    }),
+    ...under("What the server is asked for", {
+      "acr-values": text("how you have to sign in, best first, in the server's words", "VALUES", checkScope),
+      "max-age": maxAge,
+      prompt: text(`what the server has to ask you: ${PROMPTS.join(", ")}`, "WHAT", checkPrompt),
+      "login-hint": text("who is about to sign in, for the server to fill in", "WHO", checkHint),
+      "authorization-details": text("what to ask for in JSON, if it knows that; or @FILE", "JSON", checkDetails),
+      dpop: flag("have the token bound to a key: programs that use it need authline proof"),
+    }),
+    ...(under("Sign-ins of programs, and on other devices", flags) as object), // known when it runs
   },
   examples: [
     "authline login github --client-id Iv1.0123456789abcdef",

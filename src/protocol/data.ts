@@ -100,6 +100,8 @@ const Option = lazily(() =>
     summary: z.string(),
     type: z.enum(["string", "boolean"]),
     repeatable: z.boolean(),
+    /** Its heading, where the command has many. */
+    group: z.optional(z.string()),
     /** What stands for the value in `usage`. */
     placeholder: z.optional(z.string()),
     default: z.optional(z.string()),
