@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { configDefaults, defineConfig } from "vitest/config";
 
 /** Each of these puts something in the place of a module, or of the binary, before anything is loaded. */
@@ -8,7 +9,7 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    maxWorkers: "150%", // somebody always waits for a server
+    maxWorkers: Math.ceil(availableParallelism() * 1.5), // somebody always waits for a server
     retry: 1, // signals and terminals on a busy machine; what is broken fails twice
     reporters: ["default", ["json", { outputFile: "node_modules/.vitest/results.json" }]],
     projects: [
