@@ -1,4 +1,5 @@
 /** From argv to the last line: what is run, what is shown where, and what becomes of a stdout that cannot be written. */
+import { alive } from "./alive.ts";
 import { read } from "./cli.ts";
 import { isInForeground, type Process } from "./context.ts";
 import { newHolds } from "./holds.ts";
@@ -57,5 +58,5 @@ export async function start(host: Host): Promise<void> {
   const pass = (bytes: Uint8Array) => modes.stream && stdout.write(bytes);
   const holds = newHolds();
   const { terminal, prompt } = modes;
-  await run(stream, call.flow({ ...host, terminal, prompt, pass, holds }), host.signal, holds);
+  await run(stream, alive(call.flow({ ...host, terminal, prompt, pass, holds })), host.signal, holds);
 }

@@ -5,6 +5,7 @@
  * a process that is cancelled stops driving, which does not end the session: only an answer, a refusal, the time or
  * `session cancel` does.
  */
+import { alive } from "../alive.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { Flow, Outcome } from "../flow.ts";
@@ -70,7 +71,7 @@ async function* driven(session: SessionClear, next: number, ctx: Context): Flow<
     return ending(last);
   }
   if (session.state !== "pending") return ending(await end(failed(ended(session)), session.state));
-  const flow = drive(session, ctx);
+  const flow = alive(drive(session, ctx));
   let outcome: Outcome<"login">;
   try {
     for (;;) {

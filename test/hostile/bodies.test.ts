@@ -79,14 +79,17 @@ describe.concurrent("a server that never answers", () => {
   });
 
   // The only test that waits for the deadline itself. It drips, because each byte would restart a timer for silence.
-  test("drips for ever: the deadline of 30 s ends it", { timeout: 50_000 }, async () => {
+  test("drips for ever: that is said after 20 s, and the deadline of 30 s ends it", { timeout: 50_000 }, async () => {
     await suffer({
       does: "drips",
       ends: "network",
       says: /no answer within 30 s/,
       options: { timeoutMs: 45_000 },
       routes: { "POST /token": (_, res) => endless(res) },
-      also({ durationMs }) {
+      also({ durationMs, events }) {
+        const [silence, ...more] = events.filter(({ state }) => state === "waiting");
+        expect(silence?.message).toMatch(/^Nothing new for 20 seconds\. The last was: /);
+        expect(more).toEqual([]);
         expect(durationMs).toBeGreaterThan(29_000);
         expect(durationMs).toBeLessThan(36_000);
       },
