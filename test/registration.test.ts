@@ -179,6 +179,21 @@ describe("a real server", () => {
     expect(kept()).toEqual([]);
   });
 
+  test("keeps the client that somebody signs in with while another signs out", async () => {
+    await start();
+    await signIn();
+    const login = program(["login", "acme", ...to(), "--flow", "device_code", "--connection", "work"], { home });
+    const { user_code = "" } = await login.next("device_code");
+    const { data } = await run(["logout", "acme", "--connection", "default"]);
+    const step = { step: "registered_client", state: "skipped", reason: "in_use" };
+    expect(data.connections[0].steps).toContainEqual(step);
+    await server.approveDevice(user_code);
+    expect((await login.done).code).toBe(0);
+    const last = await run(["logout", "acme", "--connection", "work"]);
+    expect(last.data.connections[0].steps).toContainEqual({ step: "registered_client", state: "done" });
+    expect(registered().map(({ destroyed }) => destroyed)).toEqual([true]);
+  });
+
   test("is not registered with where a client was given", async () => {
     await start();
     await signIn("acme", "--client-id", server.clients.native);
