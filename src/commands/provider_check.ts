@@ -20,7 +20,7 @@ export const providerCheck = command({
   positionals: { provider },
   options: { set: setOption, strict: flag("end with an error when a check has failed") },
   examples: ["authline provider check gitlab", "authline provider check okta --set domain=acme.okta.com --strict"],
-  ends: ["not_found", "store", "config", "failed"],
+  ends: ["not_found", "network", "store", "config", "failed"],
 
   async *flow({ provider, set, strict }, ctx) {
     const found = await known(provider, ctx, { set: valuesIn(set) });
@@ -34,12 +34,14 @@ export const providerCheck = command({
     }
     const failures = checks.filter(({ state }) => state === "failed").length;
     const warnings = warningsOf(checks);
-    const message =
-      failures > 0
+    const message = claims.silence
+      ? `The server of ${display_name} does not answer: what the definition says cannot be compared with what it offers.`
+      : failures > 0
         ? `${failures === 1 ? "One thing" : `${failures} things`} that the definition of ${provider} says ${failures === 1 ? "is" : "are"} not so.`
         : warnings.length > 0
           ? `What the definition of ${provider} says is so, as far as the server tells.`
           : `All that the definition of ${provider} says is so.`;
+    if (strict && claims.silence) throw claims.silence;
     if (strict && failures > 0) {
       throw new Failure("failed", message, {
         hint: `See all of it: authline provider check ${provider}`,

@@ -6,6 +6,7 @@ import type { Credential, Said } from "../flows/whoami.ts";
 import { type Meant, meant } from "../meant.ts";
 import { type WhoamiSource, whoamiSources } from "../protocol/data.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
+import { isAddress } from "../providers/resource.ts";
 import { outcomeWith } from "../result.ts";
 import type { Connection } from "../store/record.ts";
 import { CREDENTIAL_ENDS, choice, command } from "./command.ts";
@@ -58,9 +59,9 @@ async function* ofStore(call: Call, ctx: Context): Flow<Outcome<"whoami">> {
 
 /** Nothing is known of it but what it is for: the provider's own account endpoint may be asked. */
 async function* ofEnvironment(call: Call, access_token: string, ctx: Context): Flow<Outcome<"whoami">> {
-  const { definitionOf } = await import("../providers/lookup.ts");
-  const definition = await definitionOf(call.provider, ctx);
-  return yield* told(call, { provider: call.provider, access_token, record: undefined, definition }, ctx);
+  const { definitionOf, findDefinition } = await import("../providers/lookup.ts");
+  const definition = await (isAddress(call.target) ? findDefinition : definitionOf)(call.provider, ctx);
+  return yield* told(call, { provider: call.target, access_token, record: undefined, definition }, ctx);
 }
 
 async function* answer(call: Call, record: Connection, ctx: Context): Flow<Outcome<"whoami">> {
@@ -68,18 +69,18 @@ async function* answer(call: Call, record: Connection, ctx: Context): Flow<Outco
   const known = await findDefinition(call.provider, ctx);
   const definition = known && isDefinitionOf(known, record) ? known : undefined;
   const { access_token = "" } = record.secrets;
-  return yield* told(call, { provider: call.provider, access_token, record, definition }, ctx);
+  return yield* told(call, { provider: call.target, access_token, record, definition }, ctx);
 }
 
 async function* told(call: Call, credential: Credential, ctx: Context): Flow<Outcome<"whoami">> {
   const { titles, whoIs } = await import("../flows/whoami.ts");
-  const { provider, connection, from } = call;
+  const { target, provider, connection, from } = call;
   const { record, definition } = credential;
   const { source, claims, ended } = yield* whoIs(credential, from, ctx);
   const { scope = record?.scope, ...person } = claims;
   const { account = claims.subject } = claims;
   return {
-    message: `Signed in to ${definition?.display_name ?? provider}${account ? ` as ${account}` : ""}, says ${titles[source]}.`,
+    message: `Signed in to ${definition?.display_name ?? target}${account ? ` as ${account}` : ""}, says ${titles[source]}.`,
     warnings: warningsOf(ended),
     data: {
       provider,

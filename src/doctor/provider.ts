@@ -21,6 +21,8 @@ export interface Claims {
   published: Record<string, unknown> | undefined;
   /** Why not. */
   problem: Finding | undefined;
+  /** Nobody answered at all: that says nothing of the definition. */
+  silence?: Failure;
 }
 
 type Asking = Pick<Context, "fetch" | "signal">;
@@ -41,7 +43,12 @@ export async function claimsOf(definition: Definition, ctx: Asking): Promise<Cla
     const message =
       error instanceof Failure ? error.message : `${issuer} does not answer within ${DEADLINE_SECONDS} s.`;
     const problem = discovery ? failed(message) : skipped(`Its metadata is not used, and cannot be: ${message}`);
-    return { ...claims, problem: { ...problem, subject: "issuer" } };
+    const silence = error instanceof Failure ? error : new Failure("network", message, { retryable: true });
+    return {
+      ...claims,
+      problem: { ...problem, subject: "issuer" },
+      ...(discovery && silence.code === "network" && { silence }),
+    };
   }
 }
 
@@ -171,7 +178,9 @@ async function keys(claims: Claims, ctx: Asking): Promise<Finding[]> {
 }
 
 async function grants(claims: Claims): Promise<Finding[]> {
-  const { definition, published } = claims;
+  const { definition, published, problem } = claims;
+  if (definition.grants === undefined) return [skipped("None are claimed: what the server publishes is used.")];
+  if (problem?.state === "failed") return NOTHING_TO_COMPARE; // most of what they need would be in it
   const as = serverIn(claims);
   const able: Grant[] = [];
   const wrong: Finding[] = [];
@@ -180,7 +189,6 @@ async function grants(claims: Claims): Promise<Finding[]> {
     if (lack === undefined) able.push(grant);
     else wrong.push(failed(`${grant} is claimed, and the server ${lack}.`, { subject: "grants" }));
   }
-  if (definition.grants === undefined) return [skipped("None are claimed: what the server publishes is used.")];
   const types = wordsAt(published, "grant_types_supported");
   const others = types && types.length > 0 ? ` It publishes ${listed(types)}.` : "";
   return [...wrong, ...(able.length > 0 ? [ok(`${listed(able)} can be used.${others}`, { subject: "grants" })] : [])];

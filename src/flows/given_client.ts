@@ -86,12 +86,14 @@ const alone = (flag: string, other: string) =>
 
 /** Where no client is known and none can be had. */
 export async function lacksClient({ provider, connection, definition }: Plan, ctx: Context): Promise<Failure> {
-  const where = definition.client_registration;
+  const { client_registration: where, grants = [], grants_needing_secret: needing = [] } = definition;
+  const wantsSecret = grants.length > 0 && grants.every((grant) => needing.includes(grant));
+  const flags = wantsSecret ? "--client-id, and where its secret is with --client-secret-from" : "--client-id";
   const whose = naming(provider, connection, await standardOf(provider, false, ctx));
   return new Failure("config", `A client ID is needed to sign in to ${definition.display_name}.`, {
     hint: where
-      ? `Create one at ${where} and give it with --client-id.`
-      : "Give the one that it registered for you with --client-id.",
+      ? `Create one at ${where} and give it with ${flags}.`
+      : `Give the one that it registered for you with ${flags}.`,
     next_actions: [
       {
         id: "login",

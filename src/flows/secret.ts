@@ -41,7 +41,7 @@ export async function readSecret(source: string, name: string, ctx: Context): Pr
     const { code, exitCode, isMaxBuffer, signalDescription } = error as Fault;
     const why =
       (enough.signal.aborted && `nothing came within ${MAX_SECONDS} s`) ||
-      ((isMaxBuffer || code === "TOO_LONG") && "it is too long for a secret") ||
+      ((isMaxBuffer || code === "TOO_LONG") && "it is too long") ||
       (exitCode !== undefined && `exit code ${exitCode}`) ||
       (signalDescription ?? code ?? "unknown reason");
     throw new Failure("config", `${name}: ${describe(source)} cannot be read (${why}).`, { cause: error });

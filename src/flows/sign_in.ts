@@ -219,17 +219,19 @@ async function waysIn(plan: Plan, client: PlannedClient, as: AuthorizationServer
   const names = new Set([...begun, ...(asked === "auto" ? offered(plan, ctx) : [asked])]);
   const able: Way[] = [];
   const lacking: string[] = [];
+  let wantsSecret = false;
   for (const flow of names) {
     const grant = await grantFlows[flow]();
     if (asked === "auto" && !grant.attended && able.length > 0) continue; // it would win before anybody could act
-    const secretLess = definition.grants_needing_secret?.includes(flow) && isPublic(client);
-    const lack = grant.lacks(as) ?? (secretLess && asked === "auto" ? "wants a client secret for it" : undefined);
+    const secretLess = asked === "auto" && definition.grants_needing_secret?.includes(flow) && isPublic(client);
+    const lack = grant.lacks(as) ?? (secretLess ? `wants a client secret for ${flow}` : undefined);
     if (lack === undefined) able.push({ flow, grant });
     else lacking.push(`it ${lack}`);
+    wantsSecret ||= secretLess === true && grant.lacks(as) === undefined;
   }
   if (able.length > 0) return able;
   throw new Failure("config", `${definition.display_name} cannot be signed in to this way: ${lacking.join(", ")}.`, {
-    hint: "Try another --flow.",
+    hint: wantsSecret ? "Say where the client's secret is, with --client-secret-from." : "Try another --flow.",
   });
 }
 

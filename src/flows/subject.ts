@@ -42,6 +42,14 @@ async function namedBy(subject: string, ctx: Context): Promise<Named> {
   return { provider, connection };
 }
 
+/** A login that was under way while it was renamed has kept the name that it had. */
+async function calledNow(named: Named, { store }: Context): Promise<Named> {
+  if (await store.glance(named.provider, named.connection)) return named;
+  const all = await store.connections(named.provider);
+  const found = all.find((each) => "renamed_from" in each && each.renamed_from === named.connection);
+  return found ? { ...named, connection: found.connection } : named;
+}
+
 export type Held = "access_token" | "id_token" | "refresh_token";
 
 /** Whether what a credential holds can be shown to a server. */
@@ -70,7 +78,7 @@ export function tokenIn({ provider, secrets, ...view }: Connection, held: Held, 
  * there is none, or none that lives.
  */
 export async function* subjectOf(subject: string, held: Held, taker: Named, ctx: Context): Flow<Connection> {
-  const named = await namedBy(subject, ctx);
+  const named = await calledNow(await namedBy(subject, ctx), ctx);
   await mustNotComeOf(named, taker, ctx);
   const { provider, connection: name } = named;
   const stored = await ctx.store.connection(provider, name);

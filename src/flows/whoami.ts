@@ -175,6 +175,7 @@ export async function* whoIs(
       lacking.push(ask);
       continue;
     }
+    if (source !== "id_token") yield progress("account", "started", `Asking ${titles[source]}.`);
     try {
       return { source, ...(await ask()) };
     } catch (error) {

@@ -22,7 +22,8 @@ export function canonicalOf(raw: string, name: string): string {
   const isBare = url?.pathname === "/" && url.search === "";
   const canonical = url && `${url.origin}${isBare ? "" : url.pathname}${url.search}`;
   if (canonical && !raw.includes("#") && canonical.length <= 300) return canonical;
-  throw new Failure("usage", `${name} cannot be "${raw}".`, {
+  const shown = raw.replace(/\/\/.*@/, "//…@"); // what stands there may be a password
+  throw new Failure("usage", `${name} cannot be "${shown}".`, {
     hint: "The address of a resource is https, at most 300 characters, without a user name and a fragment: https://mcp.example.com/mcp; http will do on this machine only.",
   });
 }

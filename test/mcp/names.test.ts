@@ -39,6 +39,11 @@ describe("the name of an address", () => {
   ])("%s has a hash in it", (address) => expect(of(address)).toMatch(/__[0-9a-f]{12}$/));
 });
 
+test("what stands before the host of an address that is none is not repeated: it may be a password", () => {
+  for (const raw of ["https://u:hunter2@mcp.example.com/mcp", "https://u:hun/ter2@mcp.example.com/"])
+    expect(() => of(raw)).toThrow(/^<provider> cannot be "https:\/\/…@mcp\.example\.com\//);
+});
+
 const label = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?$/);
 const host = fc.oneof(
   fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => `${labels.join(".")}.example`),

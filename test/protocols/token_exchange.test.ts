@@ -5,11 +5,14 @@
  * token that authline keeps is renewed with that, and ends with it, and whoever has to sign in is told where; refresh tokens
  * stay at home; a server that issues something else stores nothing.
  */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { asConfidential, type Grants, inWorldOfGrants, secretOf, TOKEN_EXCHANGE } from "../support/grants.ts";
 import { metadata, signIdToken, signingKey, startHostileServer } from "../support/hostile-server.ts";
+import { program } from "../support/inside.ts";
 import { remember } from "../support/issued.ts";
-import { connectionSecrets, namesOf, opened } from "../support/sealed.ts";
+import { connectionSecrets, namesOf, opened, putSealed } from "../support/sealed.ts";
 import type { World } from "../support/sessions.ts";
 import { sweep } from "../support/spawn.ts";
 
@@ -111,6 +114,40 @@ describe.concurrent("the token of a connection", () => {
       const gone = await billing(w, "--refresh");
       expect(gone.result.error).toMatchObject({ code: "auth_required" });
       expect(gone.result.message).toContain('Nobody is signed in to acme under the name "me"');
+    }),
+  );
+
+  test(
+    "goes on though it was got while the other was renamed",
+    inWorldOfGrants(async (w, s) => {
+      await signIn(w);
+      await exchange(w, "--subject", "acme");
+      const late = stored(w);
+      await w.run(["connection", "rename", "acme", "default", "me"]);
+      putSealed(w.home, "connection", "billing@acme", late); // as a login leaves it that knew the old name
+      expect((await billing(w, "--refresh")).result.data.refreshed).toBe(true);
+      expect(s.exchanges).toHaveLength(2);
+      const again = await w.run(["connection", "rename", "acme", "default", "me"]);
+      expect([again.result.error, stored(w)["inputs"]]).toEqual([undefined, { subject: "acme/me" }]);
+    }),
+  );
+
+  test(
+    "that cannot be opened keeps no other from being renamed: it is named",
+    inWorldOfGrants(async (w) => {
+      await signIn(w);
+      await exchange(w, "--subject", "acme");
+      const path = join(w.home, "connections", "billing@acme.json");
+      const whole = readFileSync(path, "utf8");
+      const { sealed } = JSON.parse(whole);
+      writeFileSync(path, whole.replace(sealed, `${sealed.slice(0, -4)}AAAA`));
+      const { events } = await program(["connection", "rename", "acme", "default", "me"], { home: w.home }).done;
+      writeFileSync(path, whole);
+      expect(events.at(-1)).toMatchObject({
+        ...{ status: "success", data: { connection: "me" } },
+        warnings: [{ code: "unreadable", message: expect.stringContaining("billing@acme") }],
+      });
+      expect((await w.run(["token", "acme", "--refresh"])).result.data.refreshed).toBe(true);
     }),
   );
 

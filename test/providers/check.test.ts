@@ -88,6 +88,17 @@ test("nothing is wrong with the true definition, and nobody shows a credential t
   expect(server.records()).toMatchObject({});
 });
 
+test("a server that is not there says nothing of the definition, and to who is strict that it is not there", async () => {
+  const gone = (text: string) => text.replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:2"); // where nobody listens
+  const nowhere: Definition = JSON.parse(gone(JSON.stringify({ ...truth(), grants: ["authorization_code", "ciba"] })));
+  const { sound, wrong, result } = await checked(nowhere);
+  expect(sound).toBe(false);
+  expect(result?.message).toMatch(/^The server of .* does not answer: /);
+  expect(wrong.map(({ check }) => check)).not.toContain("grants");
+  const strict = await checked(nowhere, "--strict");
+  expect([strict.code, strict.result?.error?.code]).toEqual([69, "network"]);
+});
+
 type Lie = [what: string, lie: (truth: Definition) => Definition, subject: string, state?: "warning"];
 const endpoint = (name: string, path: string) => (truth: Definition) => ({
   ...truth,
