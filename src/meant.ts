@@ -1,7 +1,7 @@
 /** Which credential a command is about: by what name, and whether it is the store's or the environment's. */
 import { standardOf } from "./actions.ts";
 import type { Context } from "./context.ts";
-import { tokenInEnv } from "./providers/environment.ts";
+import { tokenInEnv, tokenVariable } from "./providers/environment.ts";
 import { covers, isAddress, nameOf } from "./providers/resource.ts";
 import type { Connection } from "./store/record.ts";
 
@@ -21,9 +21,13 @@ export async function meant(
   ctx: Context,
 ): Promise<Meant & { given: ReturnType<typeof tokenInEnv> }> {
   const provider = nameOf(target);
-  const standard = await standardOf(provider, connection === undefined, ctx);
-  const named = { target, provider, connection: connection ?? standard, standard };
-  return { ...named, given: tokenInEnv(provider, named.connection, named.connection === standard, ctx) };
+  const isGiven = Boolean(ctx.env(tokenVariable(provider))); // whichever the default is, and whether it can be read
+  const standard = await standardOf(provider, connection === undefined && !isGiven, ctx);
+  const named = { target, provider, connection: connection ?? (standard || "default"), standard };
+  return {
+    ...named,
+    given: tokenInEnv(provider, named.connection, connection === undefined || connection === standard, ctx),
+  };
 }
 
 /** A name may also have been given to something else than this address: what is kept for that is not for it. */

@@ -531,6 +531,12 @@ describe("a default that cannot be read", () => {
     expect((await run("logout", "acme", "--all")).data).toMatchObject({ connections: [{ connection: "work" }] });
   });
 
+  test("keeps nobody from the token that the environment has for the provider", async () => {
+    damageDefault();
+    const { data } = await success(["token", "acme"], contextOf(home, { AUTHLINE_TOKEN_ACME: "token-of-a-pipeline" }));
+    expect(data).toMatchObject({ access_token: "token-of-a-pipeline", connection: "default", source: "env" });
+  });
+
   test("is a `store` error for what names none, and a warning of `status`", async () => {
     await keep(record("acme", "default"), record("globex", "default"));
     damageDefault();
