@@ -35,7 +35,8 @@ export async function* alive<T>(flow: Flow<T>): Flow<T> {
 async function soon<T>(next: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const silence = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, SILENCE_SECONDS * 1000, undefined);
+    // It must not keep a process that has nothing left to do: that is one that waits for what never comes.
+    timer = setTimeout(resolve, SILENCE_SECONDS * 1000, undefined).unref();
   });
   try {
     return await Promise.race([next, silence]);
