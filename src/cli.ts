@@ -178,7 +178,7 @@ const exampleOf = ({ examples }: Command, { config }: Partial<Positional> = {}) 
   `For example: ${examples[0]}${config === undefined ? "" : `; or once for all: authline config set ${config} …`}`;
 
 async function optionMeant(name: string, known: OptionHelp[]): Promise<string | undefined> {
-  const nearest = await import("./commands/nearest.ts");
+  const nearest = await import("./nearest.ts");
   return nearest.optionMeant(name, known);
 }
 

@@ -21,7 +21,7 @@ export async function meant(
   ctx: Context,
 ): Promise<Meant & { given: ReturnType<typeof tokenInEnv> }> {
   const provider = nameOf(target);
-  const isGiven = Boolean(ctx.env(tokenVariable(provider))); // whichever the default is, and whether it can be read
+  const isGiven = Boolean(ctx.env(tokenVariable(provider))?.trim()); // whichever the default is, and whether it can be read
   const standard = await standardOf(provider, connection === undefined && !isGiven, ctx);
   const named = { target, provider, connection: connection ?? (standard || "default"), standard };
   return {

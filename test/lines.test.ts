@@ -5,11 +5,8 @@
  * busy or floods the stream; and the end of the wait is the end of the reading.
  */
 import { PassThrough, Readable } from "node:stream";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { linesIn } from "../src/lines.ts";
-import { type AuthorizationServer, startAuthorizationServer } from "./support/authorization-server.ts";
-import { approveRedirect } from "./support/person.ts";
-import { authline, sweep } from "./support/spawn.ts";
 
 const never = new AbortController().signal;
 const read = async (chunks: Iterable<Uint8Array | string>) => {
@@ -61,34 +58,5 @@ describe("lines", () => {
     expect([lines, input.destroyed]).toEqual([["a"], true]);
     for await (const line of linesIn(new PassThrough(), over.signal)) lines.push(line);
     expect(lines).toEqual(["a"]);
-  });
-});
-
-describe("a login", () => {
-  let server: AuthorizationServer;
-  beforeAll(async () => {
-    server = await startAuthorizationServer({ interval: 1 });
-  });
-  afterAll(async () => {
-    expect(await sweep()).toEqual([]);
-    await server.close();
-  });
-
-  const argv = () => [
-    ...["login", "acme", "--issuer", server.issuer, "--client-id", server.clients.native, "--scope", "openid"],
-    ...["--browser", "never", "--flow", "authorization_code"],
-  ];
-
-  test.each([
-    ["a line that never ends", "x".repeat(300_000), 0],
-    ["a thousand lines of somebody who is no person", "y\n".repeat(1000), 100],
-  ])("goes on beside %s", async (_, stdin, refusals) => {
-    const running = authline(argv(), { stdin });
-    const { auth_url } = await running.next("auth_url");
-    await running.next(({ step, state }) => step === "await_user" && state === "started");
-    for (let count = 0; count < refusals; count++) await running.next(({ reason }) => reason === "no_address");
-    await fetch(await approveRedirect(String(auth_url)));
-    const { code, events } = await running.done;
-    expect([code, events.filter(({ reason }) => reason === "no_address").length]).toEqual([0, refusals]);
   });
 });

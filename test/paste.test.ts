@@ -75,3 +75,16 @@ test("at the terminal", async () => {
   expect(run.code).toBe(0);
   expect(run.events.at(-1)?.data?.record_status).toBe("connected");
 });
+
+test.each([
+  ["a line that never ends", "x".repeat(300_000), 0],
+  ["a thousand lines of somebody who is no person", "y\n".repeat(1000), 100],
+])("a login goes on beside %s", async (_, stdin, refusals) => {
+  const running = authline(argv(), { stdin });
+  const { auth_url } = await running.next("auth_url");
+  await running.next(({ step, state }) => step === "await_user" && state === "started");
+  for (let count = 0; count < refusals; count++) await running.next(({ reason }) => reason === "no_address");
+  await fetch(await approveRedirect(String(auth_url)));
+  const { code, events } = await running.done;
+  expect([code, events.filter(({ reason }) => reason === "no_address").length]).toEqual([0, refusals]);
+});

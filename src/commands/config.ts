@@ -3,8 +3,8 @@ import { complaint, find, isKey, KEYS, type Key, settings } from "../config.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import type { Outcome } from "../flow.ts";
+import { didYouMean } from "../nearest.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
-import { didYouMean } from "./nearest.ts";
 
 export const key = {
   summary: `which setting: ${KEYS.join(", ")}`,

@@ -2,12 +2,12 @@
 import { naming } from "../actions.ts";
 import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
+import { didYouMean } from "../nearest.ts";
 import type { DataOf } from "../protocol/data.ts";
 import { asFailure, Failure, type NextAction } from "../protocol/failure.ts";
 import { type ConnectionView, recordStatus } from "../store/record.ts";
 import type { Unreadable } from "../store/store.ts";
 import { mustBeKnown } from "./known.ts";
-import { didYouMean } from "./nearest.ts";
 
 export function viewOf(
   record: ConnectionView | Unreadable,

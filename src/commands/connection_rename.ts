@@ -79,25 +79,24 @@ async function copy(record: Connection, to: string, ctx: Context): Promise<void>
  * the old one: whoever renews it looks for what that has become (flows/subject.ts).
  */
 async function* leadTakers({ provider, from, to }: Rename, ctx: Context): Flow<Warning[]> {
-  const [before, after] = [`${provider}/${from}`, `${provider}/${to}`];
+  const isTaker = (view: ConnectionView | undefined) => view && comesOf(view) === `${provider}/${from}`;
+  const subject = `${provider}/${to}`;
   const warnings: Warning[] = [];
-  for (const { provider, connection } of ctx.store.names()) {
-    const who = { provider, connection };
+  for (const who of ctx.store.names()) {
+    const named = [who.provider, who.connection] as const;
     try {
-      const isTaker = (view: ConnectionView | undefined) => view !== undefined && comesOf(view) === before;
-      if (!isTaker(await ctx.store.glance(provider, connection))) continue;
+      if (!isTaker(await ctx.store.glance(...named))) continue;
       const lock = yield* holdOf(who, ctx);
       try {
-        const record = await ctx.store.connection(provider, connection);
-        if (record && isTaker(record))
-          await ctx.store.keep({ ...record, inputs: { ...record.inputs, subject: after } });
+        const record = await ctx.store.connection(...named);
+        if (record && isTaker(record)) await ctx.store.keep({ ...record, inputs: { ...record.inputs, subject } });
       } finally {
         lock.release();
       }
     } catch (error) {
       ctx.signal.throwIfAborted();
       if (!(error instanceof Failure)) throw error;
-      const message = `If ${connection}@${provider} was got in exchange for it, it was not told the new name: ${error.message}`;
+      const message = `If ${who.connection}@${who.provider} was got in exchange for it, it was not told the new name: ${error.message}`;
       warnings.push({ code: "unreadable", message });
     }
   }

@@ -1,8 +1,9 @@
 /** What is said of an argv that begins with no command: what is wrong with it, and what may have been meant. */
+
+import { didYouMean, optionMeant } from "../nearest.ts";
 import { Failure } from "../protocol/failure.ts";
 import { GLOBAL_OPTIONS, helpAction } from "./help.ts";
 import { commands } from "./index.ts";
-import { didYouMean, optionMeant } from "./nearest.ts";
 
 export async function misfit(tokens: readonly string[]): Promise<Failure> {
   const [first = "", second] = tokens;

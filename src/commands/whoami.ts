@@ -6,6 +6,7 @@ import type { Credential, Said } from "../flows/whoami.ts";
 import { type Meant, meant } from "../meant.ts";
 import { type WhoamiSource, whoamiSources } from "../protocol/data.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
+import { fitting } from "../protocol/text.ts";
 import { isAddress } from "../providers/resource.ts";
 import { outcomeWith } from "../result.ts";
 import type { Connection } from "../store/record.ts";
@@ -97,6 +98,3 @@ const warningsOf = (ended: Said["ended"]): Warning[] =>
   ended === undefined
     ? []
     : [{ code: "id_token_expired", message: `The ID token is out since ${ended}: it says who it was until then.` }];
-
-/** A list that is cut would say something else. */
-const fitting = (scope: string | undefined) => (scope !== undefined && scope.length <= 1000 ? scope : undefined);

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { defined } from "../defined.ts";
 import { type Flow, type Outcome, progress } from "../flow.ts";
 import { Failure, type Warning } from "../protocol/failure.ts";
+import { fitting } from "../protocol/text.ts";
 import type { Grant as GrantName } from "../providers/definition.ts";
 import { serverOf } from "../providers/server.ts";
 import { outcomeWith } from "../result.ts";
@@ -154,15 +155,15 @@ const TOO_MUCH = {
 /** How a login ended whose credential is this record. */
 export function outcomeOf(record: ConnectionView, displayName: string, standard: string): Outcome<"login"> {
   const { provider, connection, scope, requested_scope, expires_at, account, session_id } = record;
-  const fits = (scope?.length ?? 0) <= 1000;
+  const told = fitting(scope);
   return {
     message: `Signed in to ${displayName}${account ? ` as ${account}` : ""}.`,
-    warnings: [...narrowed(requested_scope, scope), ...weaker(record), ...(fits ? [] : [TOO_MUCH])],
+    warnings: [...narrowed(requested_scope, scope), ...weaker(record), ...(told === scope ? [] : [TOO_MUCH])],
     data: {
       provider,
       connection,
       record_status: "connected",
-      ...defined({ scope: fits ? scope : undefined, expires_at, account, session_id }),
+      ...defined({ scope: told, expires_at, account, session_id }),
     },
     next_actions: [
       {

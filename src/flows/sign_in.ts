@@ -223,11 +223,14 @@ async function waysIn(plan: Plan, client: PlannedClient, as: AuthorizationServer
   for (const flow of names) {
     const grant = await grantFlows[flow]();
     if (asked === "auto" && !grant.attended && able.length > 0) continue; // it would win before anybody could act
-    const secretLess = asked === "auto" && definition.grants_needing_secret?.includes(flow) && isPublic(client);
-    const lack = grant.lacks(as) ?? (secretLess ? `wants a client secret for ${flow}` : undefined);
-    if (lack === undefined) able.push({ flow, grant });
-    else lacking.push(`it ${lack}`);
-    wantsSecret ||= secretLess === true && grant.lacks(as) === undefined;
+    const isSecretLess = asked === "auto" && definition.grants_needing_secret?.includes(flow) && isPublic(client);
+    const lack = grant.lacks(as);
+    if (lack !== undefined) lacking.push(`it ${lack}`);
+    else if (!isSecretLess) able.push({ flow, grant });
+    else {
+      lacking.push(`it wants a client secret for ${flow}`);
+      wantsSecret = true;
+    }
   }
   if (able.length > 0) return able;
   throw new Failure("config", `${definition.display_name} cannot be signed in to this way: ${lacking.join(", ")}.`, {

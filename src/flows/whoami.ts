@@ -16,7 +16,7 @@ import type { Connection } from "../store/record.ts";
 import { lookUp, nameIn } from "./account.ts";
 import { authentication } from "./client.ts";
 import { asking } from "./faults.ts";
-import { claimsIn } from "./jwt.ts";
+import { claimsIn, isFor } from "./jwt.ts";
 import { expectedIssuer } from "./quirks.ts";
 import { partiesOf, partiesWithProofs } from "./refresh.ts";
 import { http } from "./server.ts";
@@ -57,7 +57,7 @@ const sources: Record<WhoamiSource, Source> = {
     return async () => {
       const { as, client } = partiesOf(record, ctx);
       const claims = claimsIn(id_token) as oauth.IDToken | undefined;
-      if (!claims || claims.iss !== expectedIssuer(as, claims) || ![claims.aud].flat().includes(client.client_id))
+      if (!claims || claims.iss !== expectedIssuer(as, claims) || !isFor(claims, client.client_id))
         throw new Failure("provider", "The ID token is of another server, or for another client.");
       mustBe(record.subject, claims.sub, "The ID token");
       const ended = claims.exp * 1000 <= ctx.now().getTime() ? new Date(claims.exp * 1000).toISOString() : undefined;

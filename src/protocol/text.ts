@@ -34,3 +34,7 @@ export function clip(text: string, limit: number): string {
   }
   return `${kept}…`;
 }
+
+/** A scope that a line of the stream has room for: a list that is cut would say something else. */
+export const fitting = (scope: string | undefined): string | undefined =>
+  scope !== undefined && scope.length <= 1000 ? scope : undefined;

@@ -3,8 +3,8 @@
  *
  * Rule: what is misspelt is an error with the nearest name, and never ignored; nothing of it is used before all of it fits.
  */
-import { closest, distance } from "fastest-levenshtein";
 import type * as z from "zod/mini";
+import { didYouMean } from "../nearest.ts";
 import { Failure } from "../protocol/failure.ts";
 import { neutralise } from "../protocol/text.ts";
 import { NAME } from "../store/record.ts";
@@ -99,10 +99,7 @@ function fieldsAt(path: readonly PropertyKey[]): string[] {
 
 function nearest(word: string, known: readonly string[]): string | undefined {
   if (known.length === 0) return undefined;
-  const near = closest(word, known);
-  return distance(word, near) <= Math.ceil(near.length / 3)
-    ? `Did you mean ${near}?`
-    : `There are ${known.join(", ")}.`;
+  return didYouMean(word, known) ?? `There are ${known.join(", ")}.`;
 }
 
 /** What each field allows, and all of them together do not. */

@@ -1,6 +1,6 @@
 /** What may have been meant. Loaded only where something was not understood. */
 import { distance } from "fastest-levenshtein";
-import type { OptionHelp } from "../protocol/data.ts";
+import type { OptionHelp } from "./protocol/data.ts";
 
 /** The same of an option. A flag has no opposite: it is given, or it is not. */
 export function optionMeant(word: string, known: readonly Pick<OptionHelp, "name" | "type">[]): string | undefined {
